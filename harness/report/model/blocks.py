@@ -53,6 +53,10 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
 
+    def __bool__(self) -> bool:
+        """Whether it has rows: one without is left out."""
+        return bool(self.rows)
+
 
 def table(
     headers: Sequence[str], rows: Sequence[Sequence[Cell]], notes: Iterable[str] = ()

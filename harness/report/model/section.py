@@ -237,13 +237,13 @@ def charts_of(blocks: Iterable[Block]) -> list[Chart]:
 
 
 def titled(
-    *tables: tuple[str, Table | None],
-    style: Literal["", "pairs"] = "",
+    *tables: tuple[str, Table],
+    style: Literal["", "text", "pairs"] = "",
     only: Only = "",
     folded: bool = False,
 ) -> list[TableBlock]:
-    """The tables that there are, under their titles."""
+    """The tables that have rows, under their titles."""
     return [
         TableBlock(found, title, style, only, folded=folded)
-        for title, found in tables if found is not None
+        for title, found in tables if found
     ]  # fmt: skip

@@ -25,11 +25,9 @@ SHARED_NOTE = (
 )
 
 
-def colocated_table(context: Context, rows: Sequence[SummaryRow]) -> blocks.Table | None:
-    """A row a point and co-located model; None where there is none."""
+def colocated_table(context: Context, rows: Sequence[SummaryRow]) -> blocks.Table:
+    """A row a point and co-located model."""
     found = [(row, model) for row in rows for model in colocated.summarize_colocated(row)]
-    if not found:
-        return None
     shown = [
         p for p in PERCENTILES
         if p in ("p50", "p99") or any(m.latency_ms[p] is not None for _, m in found)
@@ -56,14 +54,12 @@ def _own_percentile(percentile: str, at: At) -> blocks.Cell:
     return blocks.percentile_cell(percentile, at[1].latency_ms.get(percentile))
 
 
-def together_table(context: Context) -> blocks.Table | None:
-    """Points with co-located models against the same ones alone; None without such pairs."""
+def together_table(context: Context) -> blocks.Table:
+    """Points with co-located models against the same ones alone."""
     pairs = [
         p for p in colocated.pairs(context.rows, context.scenario)
         if context.name(p.together) in context.shown and p.together.rounds and p.alone.rounds
     ]  # fmt: skip
-    if not pairs:
-        return None
     note = (
         "Alone: the same configuration without other models on the server. Throughput kept is "
         "together ÷ alone: 1 would mean that the models do not disturb each other."

@@ -66,24 +66,23 @@ def _sweep_table(
     said: Callable[[SummaryRow | None], blocks.Cell],
     note: str,
 ) -> blocks.Table:
-    """A row a cell of the sweep, a column a configuration."""
-    by_place = {(context.name(r), speedup.cell(r)): r for r in context.rows}
-    anyone = {speedup.cell(r): r for r in context.rows}
+    """A row a cell of the sweep, a column a configuration; none without a reference."""
+    rows = context.rows if names and context.reference is not None else ()
+    by_place = {(context.name(r), speedup.cell(r)): r for r in rows}
+    anyone = {speedup.cell(r): r for r in rows}
     body = [
         [
             blocks.figure(anyone[place].request), blocks.figure(load_label(anyone[place])),
             *(said(by_place.get((name, place))) for name in names),
         ]
-        for place in speedup.cells(context.rows)
+        for place in speedup.cells(rows)
     ]  # fmt: skip
     return blocks.table(["Batch", context.load_title, *names], body, [note])
 
 
-def speedup_table(context: Context) -> blocks.Table | None:
-    """Throughput over the reference's; None without another configuration."""
+def speedup_table(context: Context) -> blocks.Table:
+    """Throughput over the reference's."""
     names = [n for n in context.shown if n != context.reference_series]
-    if context.reference is None or not names or not context.rows:
-        return None
     ratios, shown = context.speedups, {*names}
     note = (
         "Ratio of throughputs at the same batch size and concurrency with its 95% interval (within "
@@ -117,21 +116,17 @@ def _ratio_cell(row: SummaryRow | None, ratios: Mapping[str, Interval | None]) -
     )  # fmt: skip
 
 
-def latency_table(context: Context) -> blocks.Table | None:
-    """Median latency; None where nothing was measured."""
-    if context.reference is None:
-        return None
+def latency_table(context: Context) -> blocks.Table:
+    """Median latency."""
     return _sweep_table(context, context.shown, lambda row: blocks.percentile_cell(
         "p50", row.value("latency_p50_ms") if row and row.valid else None
     ), points.INTERVAL_NOTE)  # fmt: skip
 
 
-def size_table(context: Context) -> blocks.Table | None:
+def size_table(context: Context) -> blocks.Table:
     """Files that were made: format, size on disk, seconds, exporter."""
     # a resumed run finds them again, in the cache
     files = firsts(context.data.rows(ArtifactRow), lambda a: (a.format, a.path))
-    if not files:
-        return None
     return blocks.listing(files, {
         "Format": lambda a: blocks.word(a.format),
         "Size on disk (MiB)": lambda a: blocks.figure(numbers.bytes_text(a.bytes)),
@@ -150,11 +145,9 @@ def _exporter(row: ArtifactRow) -> blocks.Cell:
     return blocks.Cell(text(details, "exporter", default="—"), fallback and f"fallback: {fallback}")
 
 
-def load_table(context: Context) -> blocks.Table | None:
+def load_table(context: Context) -> blocks.Table:
     """What each backend costs before it answers: size, loading, first call, memory."""
     groups = grouped(context.data.loads, lambda r: context.names.of(r.backend, r.config))
-    if not groups:
-        return None
     places = {name: i for i, name in enumerate(context.series)}
     ordered = sorted(groups, key=lambda name: places.get(name, len(places)))
     gpu: dict[str, Callable[[str], blocks.Cell]] = {

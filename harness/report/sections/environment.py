@@ -31,8 +31,8 @@ def section(context: Context) -> Section:
     if source and (changes := [str(o) for o in sequence(context.manifest, "overrides")]):
         source.insert(0, Text(f"The scenario had these changes (--set): {listed(changes)}."))
     table = TableBlock(machine_table(context), style="pairs")
-    packages = packages_table(context)
-    versions = titled(("Packages", packages), style="pairs", only="appendix", folded=True)
+    packages = ("Packages", packages_table(context))
+    versions = titled(packages, style="pairs", only="appendix", folded=True)
     return Section("environment", "Environment", (table, *versions, *source))
 
 
@@ -61,10 +61,10 @@ def machine_table(context: Context) -> Table:
     return listing(facts, {"What": lambda f: word(f[0]), "Value": lambda f: word(f[1])})
 
 
-def packages_table(context: Context) -> Table | None:
+def packages_table(context: Context) -> Table:
     """Every package that was there, with its version."""
     found = sorted(mapping(context.manifest, "packages").items())
-    return None if not found else listing(found, {
+    return listing(found, {
         "Package": lambda f: word(str(f[0])), "Version": lambda f: word(str(f[1])),
     })  # fmt: skip
 

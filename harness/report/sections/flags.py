@@ -10,7 +10,7 @@ from harness.measure.validity import INVALIDATES, OUTSIDE, short
 from harness.report.model.blocks import Cell, Table, listing, word
 from harness.report.model.context import Context
 from harness.report.model.labels import counted, flag_text
-from harness.report.model.section import Block, Heading, Section, TableBlock, Text
+from harness.report.model.section import Block, Heading, Section, TableBlock, Text, titled
 from harness.report.sections.notes import notes
 from harness.results.grouping import grouped
 
@@ -33,16 +33,14 @@ def section(context: Context) -> Section:
 
 def problems(rows: Sequence[SummaryRow]) -> list[TableBlock]:
     """What failed and what was flagged at some points: the tables that there are."""
-    tables = {"What failed": failures_table(rows), "What was flagged": flags_table(rows)}
-    return [TableBlock(found, title, "text") for title, found in tables.items() if found]
+    failed, flagged = failures_table(rows), flags_table(rows)
+    return titled(("What failed", failed), ("What was flagged", flagged), style="text")
 
 
-def failures_table(rows: Sequence[SummaryRow]) -> Table | None:
+def failures_table(rows: Sequence[SummaryRow]) -> Table:
     """What could not be measured and why, in words; equal failures of several rounds in one row."""
     every = (f for row in rows for f in row.failures)
     rounds = grouped(every, lambda f: (f.point, f.reason, f.message, f.fix or "", f.log))
-    if not rounds:
-        return None
     return listing(rounds, {
         "Point": lambda f: word(f[0]),
         "Round": lambda f: word(", ".join(str(x.round + 1) for x in rounds[f])),
@@ -52,15 +50,13 @@ def failures_table(rows: Sequence[SummaryRow]) -> Table | None:
     })  # fmt: skip
 
 
-def flags_table(rows: Sequence[SummaryRow]) -> Table | None:
+def flags_table(rows: Sequence[SummaryRow]) -> Table:
     """Every flag that was raised, what it means and where."""
     flagged: dict[str, list[SummaryRow]] = {}
     for row in rows:
         for flag in row.every_flag:
             if not flag.startswith("failed_"):  # those have a table of their own
                 flagged.setdefault(flag, []).append(row)
-    if not flagged:
-        return None
     return listing(flagged, {
         "Flag": lambda flag: word(short(flag), note=flag),
         "What it means": lambda flag: word(flag_text(flag)),

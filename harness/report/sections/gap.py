@@ -45,7 +45,7 @@ def section(context: Context) -> Section | None:
               for gap in each),
             Charts((chart(first, number),)),
             *titled(("Parts by load", _table(each))),
-            *titled(("What would close it", _advice_table(tips) if tips else None)),
+            *titled(("What would close it", _advice_table(tips))),
         ]  # fmt: skip
     return Section("gap", "From in process to served", (*body, Text(NOTE, "note")), appendix=True)
 

@@ -19,10 +19,10 @@ def section(context: Context) -> Section:
     """What was compared, and how far apart outputs are."""
     rows = context.data.parity
     other = tuple(row for row in rows if row.status != "agrees")
-    every = parity_table(rows) if len(other) < len(rows) else None
+    every = parity_table(rows if len(other) < len(rows) else ())
     tables = [
         *titled(
-            ("Not shown to give the same outputs", parity_table(other) if other else None),
+            ("Not shown to give the same outputs", parity_table(other)),
             ("Under load", under_load_table(context)),
         ),
         *titled(("Every comparison before the load", every), only="appendix", folded=True),
@@ -58,11 +58,9 @@ def wrong_outputs(context: Context) -> list[str]:
     return [f"{n} (batch {', '.join(map(str, sorted(b)))})" for n, b in found.items()]
 
 
-def under_load_table(context: Context) -> Table | None:
+def under_load_table(context: Context) -> Table:
     """Measurements whose outputs, sampled under load, differ from the reference's."""
     rows = [m for _, _, m in _wrong(context) if isinstance(m, MeasurementRow)]
-    if not rows:
-        return None
     return listing(rows, {
         "Point": lambda m: word(m.point, tone="bad"),
         "Round": lambda m: figure(str(m.round + 1)),

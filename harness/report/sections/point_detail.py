@@ -17,7 +17,7 @@ from harness.measure.validity import causes, short
 from harness.report.charts.lines import limits, wide
 from harness.report.model import blocks, labels, numbers
 from harness.report.model.context import COLORS, Context
-from harness.report.model.section import Charts, Part, Section, TableBlock, Text
+from harness.report.model.section import Charts, Part, Section, TableBlock, Text, titled
 from harness.report.sections import method, points, servers
 from harness.results.details import PHASES
 from harness.results.grouping import grouped
@@ -42,7 +42,7 @@ def section(context: Context) -> Section | None:
 def _fold(id_: str, row: SummaryRow, context: Context) -> Part:
     found = explain(row, context.data.path)
     charts = (_timeline(f"{id_}-time", found), _distribution(f"{id_}-ecdf", found))
-    flags, bound = _flags(found), bound_of(row)
+    bound = bound_of(row)
     files = ", ".join(r.row.samples for r in found.rounds if r.row.samples)
     lost = ", ".join(r.row.samples for r in found.rounds if r.row.samples and r.timeline is None)
     title = f"{context.name(row)}, {labels.place_text(row)}: {points.status_cell(row).text}"
@@ -51,7 +51,7 @@ def _fold(id_: str, row: SummaryRow, context: Context) -> Part:
         Charts(tuple(c for c in charts if c is not None)),
         *([Text(bound.words, "prose")] if bound is not None else []),
         TableBlock(_figures(found), style="small"),
-        *([TableBlock(flags, "What was flagged", "text")] if flags else []),
+        *titled(("What was flagged", _flags(found)), style="text"),
         *([Text(f"Raw samples: {files}.", "note")] if files else []),
         *([Text(f"Missing or damaged: {lost}.", "note")] if lost else []),
     ), folded=True, back=back)  # fmt: skip
@@ -207,14 +207,12 @@ def _figures(found: Explanation) -> blocks.Table:
     return blocks.table(headers, body)
 
 
-def _flags(found: Explanation) -> blocks.Table | None:
+def _flags(found: Explanation) -> blocks.Table:
     lines = [
         (flag, rounds, text)
         for flag in found.summary.every_flag
         for rounds, text in seen(found, flag) or [([], "")]
     ]
-    if not lines:
-        return None
     return blocks.listing(lines, {
         "Flag": lambda x: blocks.word(short(x[0]), note=x[0]),
         "What it means": lambda x: blocks.word(labels.flag_text(x[0])),

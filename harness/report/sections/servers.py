@@ -21,17 +21,16 @@ Counts = Mapping[str, float]
 """What a composing model did in a window, as its statistics say."""
 
 
-def server_only_table(context: Context) -> Table | None:
-    """A row for each server that the harness started; None where there was none."""
+def server_only_table(context: Context) -> Table:
+    """A row for each server that the harness started."""
     rows = context.data.rows(ServerOnlyRow)
-    if not rows:
-        return None
     gpu: dict[str, Callable[[ServerOnlyRow], Cell]] = {
         "GPU memory (MiB)": lambda r: number_cell(r.gpu_memory_mib),
         "GPU utilisation (%)": lambda r: number_cell(r.gpu_utilization_percent),
         "GPU power (W)": lambda r: number_cell(r.gpu_power_w),
     }
-    note = f"Watched for {significant(max(r.seconds for r in rows))} s before the model was loaded."
+    watched = significant(max((r.seconds for r in rows), default=0))
+    note = f"Watched for {watched} s before the model was loaded."
     return listing(rows, {
         "Server of": lambda r: word(r.backend),
         "Host memory (MiB)": lambda r: number_cell(r.host_memory_mib),
@@ -57,11 +56,9 @@ class _Composing:
         return self.mean(lambda _, part: part[key] / 1e3 if key in part else None)
 
 
-def composing_table(rows: Sequence[SummaryRow]) -> Table | None:
-    """What the models that a model is made of did, a row a point and model; None without any."""
+def composing_table(rows: Sequence[SummaryRow]) -> Table:
+    """What the models that a model is made of did, a row a point and model."""
     found = [part for row in rows for part in _composing(row)]
-    if not found:
-        return None
     times = {f"{title} (ms)": partial(_Composing.time, key=key) for key, title, _ in STACK}
     note = (
         "Times are means of the composing model's own requests, by its statistics over the same "
@@ -102,13 +99,11 @@ _KEYS = {"requests", "failures", "inferences", "executions", "cache", "pending",
 """What metrics have that were read."""
 
 
-def metrics_table(rows: Sequence[SummaryRow]) -> Table | None:
+def metrics_table(rows: Sequence[SummaryRow]) -> Table:
     """What /metrics say of each point beyond the split; columns that nothing is known of are left
-    out. None where they were not read.
+    out.
     """
     read = [(row, rounds) for row in rows if (rounds := _read(row.measurements))]
-    if not read:
-        return None
     every = {title: [make(rounds) for _, rounds in read] for title, make in _COLUMNS.items()}
     shown = {title: values for title, values in every.items() if _known(values)}
     body = [

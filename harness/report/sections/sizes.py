@@ -10,7 +10,7 @@ from harness.analysis.intervals import Interval, log_t_interval
 from harness.analysis.summary import SummaryRow
 from harness.report.model import blocks, columns, labels
 from harness.report.model.context import Context
-from harness.report.model.section import Section, TableBlock, Text
+from harness.report.model.section import Section, Text, titled
 from harness.report.sections.points import metric_cell
 from harness.results.details import SentPart
 from harness.scenario.metrics import METRICS, Metric, latency_name
@@ -25,11 +25,12 @@ def section(context: Context) -> Section | None:
     """The best point at each size, and each mix as it was sent; None where no size varies."""
     if not any(row.sizes for row in context.rows):
         return None
-    best, sent = best_table(context), sent_table(context)
     return Section("sizes", "Sizes of the inputs", (
         Text(_intro(context)),
-        *([TableBlock(best, "Best point at each size")] if best.rows else []),
-        *([TableBlock(sent, "The mix as it was sent")] if sent.rows else []),
+        *titled(
+            ("Best point at each size", best_table(context)),
+            ("The mix as it was sent", sent_table(context)),
+        ),
     ))  # fmt: skip
 
 

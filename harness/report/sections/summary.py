@@ -27,7 +27,7 @@ def section(context: Context) -> parts.Section:
         parts.Masthead(name(context), title(context), first_page.subject(context)),
         *(parts.Text(banner, "banner") for banner in banners(context)),
         first_page.verdict(context, found),
-        *([parts.Charts((chart,), table)] if chart else [parts.TableBlock(table)] if table.rows
+        *([parts.Charts((chart,), table)] if chart else [parts.TableBlock(table)] if table
           else [parts.Text("No point was measured.")] * (not any(r.rounds for r in context.rows))),
         *([glossary(context, found)] if context.rows else []),
     ))  # fmt: skip
@@ -43,10 +43,9 @@ def choice_section(context: Context) -> parts.Section:
         parts.FactList(tuple(facts(context))),
         parts.Prose((*answer(context), *notes.best_directory(context)), "answer"),
         *([parts.TableBlock(points.held_table(context), "Constraints")]
-          if context.bounds and best.rows else []),
+          if context.bounds and best else []),
         parts.Charts(charts, only="appendix"),
-        *([parts.TableBlock(best, "Best point of each configuration", only="appendix")]
-          if best.rows else []),
+        *parts.titled(("Best point of each configuration", best), only="appendix"),
     ))  # fmt: skip
 
 

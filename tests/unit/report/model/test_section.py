@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
-from harness.report.model.blocks import Chart, table
+from harness.report.model.blocks import Chart, table, word
 from harness.report.model.section import (
     Block,
     Charts,
@@ -37,7 +37,7 @@ def test_a_section_with_a_masthead_needs_no_title_of_its_own() -> None:
 
 
 def test_only_tables_that_there_are_get_a_title() -> None:
-    (block,) = titled(("a", None), ("b", table(["x"], [])))
+    (block,) = titled(("a", table(["x"], [])), ("b", table(["x"], [[word("1")]])))
     assert block.title == "b"
 
 

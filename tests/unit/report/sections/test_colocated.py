@@ -111,7 +111,7 @@ def test_each_model_has_its_row_and_what_is_shared_is_said(context: Context) -> 
     assert row["Throughput (infer/s)"] == "20.0"
     assert found.notes[0].startswith("det: 2 CPU instances with a max batch size of 1")
     assert "of all its models together" in found.notes[1]
-    assert colocated_table(context, context.of("alone")) is None
+    assert not colocated_table(context, context.of("alone"))
 
 
 def test_alone_stands_against_together(context: Context) -> None:

@@ -47,7 +47,7 @@ def test_a_speed_up_is_a_ratio_of_throughputs_or_says_why_there_is_none(cpu: Con
         cells(speedup_table(replace(cpu, rows=fewer)))[1]["onnxruntime-cpu-fp32"].text
         == "not measured"
     )
-    assert speedup_table(replace(cpu, reference=None)) is None
+    assert not speedup_table(replace(cpu, reference=None))
 
 
 @pytest.mark.parametrize("of", ["cpu", "variants"])
@@ -76,7 +76,7 @@ def test_a_file_that_a_resumed_run_found_again_stands_once(cpu: Context) -> None
     assert [r["Format"].text for r in rows] == ["state_dict", "onnx"]
     assert rows[1]["Exporter"].range == "fallback: torch.export: op not known"
     assert (rows[1]["Size on disk (MiB)"].text, rows[1]["From cache"].text) == ("97.4", "no")
-    assert size_table(replace(cpu, data=replace(cpu.data, events=()))) is None
+    assert not size_table(replace(cpu, data=replace(cpu.data, events=())))
 
 
 def test_loading_is_over_the_rounds_and_memory_the_largest(cpu: Context, gpu: Context) -> None:
