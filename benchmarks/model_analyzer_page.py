@@ -123,8 +123,9 @@ def page(data: Mapping[str, Any]) -> str:
         f"Each tool ran {about['repeats']} times, in alternating order. Wall time is from the "
         "command to the last report. The harness measures each point once a round; from the "
         "rounds come its intervals, which Model Analyzer has none of. *Until told apart* is "
-        "`profile: search`: three rounds of short windows over all points, then up to six of those "
-        "that may still be the best (docs/search.md).", "",
+        "`profile: search` with `method: halving`: two rounds of short windows over all points, a "
+        "third without the configurations that are clearly worse, then up to six of those that may "
+        "still be the best (docs/search.md).", "",
         "*Really best* is judged by a long run of the harness "
         f"({about['judge_rounds']} rounds, windows of {about['judge_window']}) over what either "
         "tool put among its first three: a choice is really best when the 95 % interval of its "

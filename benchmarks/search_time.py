@@ -60,9 +60,15 @@ SPACES = {
 """True rates of the configurations, of the best's."""
 LOADS = {1: 0.42, 2: 0.68, 4: 0.9, 8: 1.0}
 """Callers, and the rate with so many, of the best's."""
-STRATEGIES = [("2s", 3, 10), ("1s", 3, 10), ("1s", 3, 6), ("300ms", 3, 10), ("300ms", 3, 6),
-              ("300ms", 2, 6), ("100ms", 3, 6)]  # fmt: skip
-"""Window, rounds that every point gets, rounds in all."""
+Strategy = tuple[str, int, int, str]
+STRATEGIES: list[Strategy] = [
+    ("2s", 3, 10, "grid"), ("1s", 3, 10, "grid"), ("1s", 3, 6, "grid"), ("300ms", 3, 10, "grid"),
+    ("300ms", 3, 6, "grid"), ("300ms", 2, 6, "grid"), ("100ms", 3, 6, "grid"),
+    ("300ms", 3, 6, "halving"),
+]  # fmt: skip
+"""Window, rounds that every point gets, rounds in all, and the method: halving keeps what is
+clearly worse after two rounds out of the third.
+"""
 PROFILE = ("300ms", 3, 6)
 COST_S = {"run": 7.0, "round": 3.2, "session": 0.5, "point": 0.13}
 """Seconds that pass beside warm-ups and windows: to begin and end, for each round's server and
@@ -152,15 +158,15 @@ class Search:
 
 
 def searches(
-    strategy: tuple[str, int, int], space: str, counts: Sequence[int], runs: int
+    strategy: Strategy, space: str, counts: Sequence[int], runs: int
 ) -> list[dict[str, float]]:
     """So many searches of a space by a strategy."""
-    window, rounds, most = strategy
+    window, rounds, most, method = strategy
     with tempfile.TemporaryDirectory() as folder:
         written = _scenario(Path(folder), {
             "profile": "search", "window": window, "rounds": rounds, "rounds_max": rounds,
             "warmup": "300ms" if window in ("1s", "2s") else "100ms",
-        }, {"method": "grid", "rounds_max": most})  # fmt: skip
+        }, {"method": method, "rounds_max": most})  # fmt: skip
     rng = np.random.default_rng([SEED, STRATEGIES.index(strategy), list(SPACES).index(space)])
     configs = list(dict.fromkeys(p.config for p in expand(written)))
     stream, found = Stream.read(counts), []
@@ -243,8 +249,8 @@ def table(name: str, counts: Sequence[int], runs: int) -> list[str]:
         f"{runs} searches a line, of 7 configurations at 4 loads. *Right*: the choice is no more "
         f"than {100 * NEAR:g} % worse than the best. *Wrongly alone*: one is called better than "
         "all others, and is not.", "",
-        "| space | window | rounds | at most | seconds, median (90 %) | right | lost, mean | "
-        "one called best | wrongly alone | tied, median |", "|---" * 10 + "|",
+        "| space | window | rounds | at most | method | seconds, median (90 %) | right | "
+        "lost, mean | one called best | wrongly alone | tied, median |", "|---" * 11 + "|",
     ]  # fmt: skip
     cells = [(strategy, space) for space in SPACES for strategy in STRATEGIES]
     work = functools.partial(_cell, counts=counts, runs=runs)
@@ -253,14 +259,15 @@ def table(name: str, counts: Sequence[int], runs: int) -> list[str]:
     return lines
 
 
-def _cell(cell: tuple[tuple[str, int, int], str], counts: Sequence[int], runs: int) -> str:
-    (window, rounds, most), space = cell
+def _cell(cell: tuple[Strategy, str], counts: Sequence[int], runs: int) -> str:
+    (window, rounds, most, method), space = cell
     found = searches(cell[0], space, counts, runs)
     of = {key: np.array([float(f[key]) for f in found]) for key in found[0]}
-    mark = "**" if cell[0] == PROFILE else ""
+    mark = "**" if cell[0][:3] == PROFILE else ""
+    seconds, most_s = np.median(of["seconds"]), np.quantile(of["seconds"], 0.9)
     return (
-        f"| {space} | {mark}{window}{mark} | {rounds} | {most} | {np.median(of['seconds']):.0f} "
-        f"({np.quantile(of['seconds'], 0.9):.0f}) | {100 * of['right'].mean():.0f} % | "
+        f"| {space} | {mark}{window}{mark} | {rounds} | {most} | {method} "
+        f"| {seconds:.0f} ({most_s:.0f}) | {100 * of['right'].mean():.0f} % | "
         f"{100 * of['lost'].mean():.1f} % | {100 * of['alone'].mean():.0f} % | "
         f"{100 * of['wrong'].mean():.0f} % | {np.median(of['tied']):.0f} |"
     )

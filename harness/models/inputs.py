@@ -27,6 +27,11 @@ from harness.system.packages import require
 
 Shape = tuple[int, ...]
 Bounds = Sequence[float]
+DRAWN = 262_139
+"""Values at most that a random tensor is drawn from; a larger one repeats them. A prime, so that no
+two samples of a batch are alike. A point of images takes 300 MiB of inputs: drawing them all took
+longer than measuring it.
+"""
 
 
 def make_inputs(
@@ -138,16 +143,20 @@ def _make(spec: TensorSpec, model: PreparedModel, batch: int, variant: int, seed
 def _random(
     spec: TensorSpec, shape: Shape, bounds: Bounds | None, rng: np.random.Generator
 ) -> Array:
-    dtype = numpy_dtype(spec.dtype)  # numpy gives numbers, no arrays, where the shape is empty
+    drawn = _drawn(spec, min(math.prod(shape), DRAWN), bounds, rng)
+    return np.resize(drawn, shape) if drawn.size else drawn.reshape(shape)
+
+
+def _drawn(spec: TensorSpec, count: int, bounds: Bounds | None, rng: np.random.Generator) -> Array:
+    dtype = numpy_dtype(spec.dtype)
     if dtype.kind == "b":
-        return np.asarray(rng.integers(0, 2, shape), bool)
+        return rng.integers(0, 2, count).astype(bool)
     if dtype.kind in "iu":
-        return np.asarray(rng.integers(*_integer_bounds(spec, bounds), shape, dtype), dtype)
+        return rng.integers(*_integer_bounds(spec, bounds), count, dtype)
     if bounds is None:
-        values = np.asarray(rng.standard_normal(shape, np.float32))
+        values = rng.standard_normal(count, np.float32)
     else:
-        drawn = bounds[0] + (bounds[1] - bounds[0]) * rng.random(shape)
-        values = np.asarray(drawn, np.float32)
+        values = (bounds[0] + (bounds[1] - bounds[0]) * rng.random(count)).astype(np.float32)
     return bfloat16.rounded(values) if spec.dtype == "bfloat16" else values.astype(dtype)
 
 

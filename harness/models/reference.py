@@ -39,7 +39,7 @@ from harness.system.files import atomic_write, remove_unfinished, write_text
 from harness.system.packages import require
 
 ABOUT = "about.json"
-LAYOUT = 2
+LAYOUT = 3
 """Of a folder; a new number computes everything anew."""
 SEED = 0
 """Parity's inputs have a seed of their own: every run compares the same."""

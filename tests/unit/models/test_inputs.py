@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from harness.errors import UsageError
-from harness.models.inputs import make_inputs, numpy_dtype, shape_of
+from harness.models.inputs import DRAWN, make_inputs, numpy_dtype, shape_of
 from harness.models.tensors import PreparedModel, TensorSpec
 
 
@@ -40,6 +40,16 @@ def test_random_floats_are_standard_normal_unless_a_range_is_given():
     assert ranged.min() >= -3
     assert ranged.max() < 5
     assert abs(ranged.mean() - 1) < 0.1
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int64", "bool"])
+def test_a_large_tensor_repeats_what_it_is_drawn_from_but_no_two_samples_are_alike(dtype):
+    images = make_inputs(model(dtype, ("batch", 3, 64, 64)), 40, 0)["x"]
+    assert images.shape == (40, 3, 64, 64)
+    assert images.dtype == np.dtype(dtype)
+    flat = images.reshape(-1)
+    np.testing.assert_array_equal(flat[DRAWN:], flat[: flat.size - DRAWN])
+    assert len({image.tobytes() for image in images}) == 40
 
 
 @pytest.mark.parametrize("dtype", ["int64", "int32", "int8", "uint8", "uint64"])
