@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from harness.analysis.best import ranked
 from harness.analysis.capacity import CapacitySummary, summarize_capacity
@@ -12,6 +12,7 @@ from harness.analysis.intervals import Interval
 from harness.analysis.metrics import alone, over_rounds
 from harness.analysis.objective import objective_of
 from harness.analysis.summary import SummaryRow, summarize
+from harness.plan.units import stated
 from harness.report.model import labels
 from harness.results.rows import MeasurementRow
 from harness.results.store import RunData
@@ -57,6 +58,8 @@ class Found:
     undecided: tuple[str, ...]
     nearest: tuple[str, float] | None
     """The point with the lowest p99, and it in ms."""
+    invalid: Mapping[str, str] = field(default_factory=dict)
+    """Points that were measured and can't be believed, with why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ class Points:
         return Found(
             tuple(holding), tuple(row.point for row, answer in answers if answer == "unknown"),
             min(known, key=lambda pair: pair[1], default=None),
+            {row.point: labels.why_invalid(row) for row in self.rows if labels.broken(row)},
         )  # fmt: skip
 
     def _of_search(self, found: CapacitySummary, target_ms: float) -> Candidate | None:
@@ -103,7 +107,7 @@ class Points:
         rate = _scaled(found.rate, found.batch_size)
         return Candidate(
             found.point, found.backend, found.config, found.batch_size,
-            f"search for the capacity, p99 ≤ {found.target_ms:g} ms", *_rate(rate),
+            f"search for the capacity, p99 ≤ {stated(found.target_ms)} ms", *_rate(rate),
             None, _largest(held_alone, "gpu_memory_mib"), _scope(tried),
             _largest(held_alone, "host_memory_mib"), _largest(held, "gpu_utilization_percent"),
             _value(over_rounds(held, "joules_per_inference")) if held else None,
@@ -136,7 +140,7 @@ def _of_row(row: SummaryRow) -> Candidate:
     throughput = row.throughput
     assert throughput is not None, "of a point that was measured"
     basis = (
-        f"arrivals at {row.request_rate:g} requests a second" if row.request_rate is not None
+        f"arrivals at {stated(row.request_rate)} requests a second" if row.request_rate is not None
         else f"closed loop of {labels.counted(row.concurrency or 0, 'caller')}"
     )  # fmt: skip
     return Candidate(

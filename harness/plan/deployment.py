@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,9 @@ HTTP, GRPC, METRICS = 8000, 8001, 8002
 TRITON_IMAGE = "nvcr.io/nvidia/tritonserver:26.10-py3"
 OTHER_IMAGE = "registry.example/REPLACE-ME:latest"
 """The harness measures a runtime in a process of its own: what serves it is the user's image."""
+SERVE = ("tritonserver", "--model-repository=/models")
+WHOLE_FROM = 100.0
+"""Inferences a second from which a threshold is a whole number."""
 RATE_METRIC = "inferences_per_second"
 """What an adapter must make of the server's counters for the autoscaler."""
 
@@ -108,14 +112,19 @@ def _pod(service: Service, patch: Patch) -> dict[str, object]:
     return pod
 
 
+def ports_of(service: Service) -> Mapping[str, int]:
+    """Name → number."""
+    return {"http": HTTP, "grpc": GRPC, "metrics": METRICS} if service.triton else {"http": HTTP}
+
+
 def _container(service: Service, patch: Patch) -> dict[str, object]:
-    ports = {"http": HTTP, "grpc": GRPC, "metrics": METRICS} if service.triton else {"http": HTTP}
+    ports = ports_of(service)
     found: dict[str, object] = {
         "name": CONTAINER, "image": service.container_image,
         "ports": [{"name": name, "containerPort": port} for name, port in ports.items()],
     }  # fmt: skip
     if service.triton:
-        found["args"] = ["tritonserver", "--model-repository=/models"]
+        found["args"] = list(SERVE)
         found["volumeMounts"] = [{"name": "models", "mountPath": "/models", "readOnly": True}]
         found["readinessProbe"] = {"httpGet": {"path": "/v2/health/ready", "port": "http"}}
     if patch.env:
@@ -128,10 +137,20 @@ def _container(service: Service, patch: Patch) -> dict[str, object]:
     return found
 
 
+def load_text(load: float, *, quantity: bool) -> str:
+    """Inferences a second, down: whole where that loses less than a percent, else in thousandths
+    (of which there is at least one), as a quantity of Kubernetes `1500m` or as a number `1.5`.
+    """
+    thousandths = max(1, math.floor(load * 1000 + 1e-6))
+    if load >= WHOLE_FROM or thousandths % 1000 == 0:
+        return str(thousandths // 1000)
+    return f"{thousandths}m" if quantity else f"{thousandths / 1000:g}"
+
+
 def around(service: Service, *, scaled: bool = True) -> Sequence[Object]:
     """Service, ServiceMonitor and, unless the replicas are fixed, the autoscaler."""
     labels = {"app.kubernetes.io/name": service.name}
-    ports = {"http": HTTP, "grpc": GRPC, "metrics": METRICS} if service.triton else {"http": HTTP}
+    ports = ports_of(service)
     metadata = {"name": service.name, "labels": labels}
     found: list[Object] = [
         {
@@ -155,7 +174,7 @@ def around(service: Service, *, scaled: bool = True) -> Sequence[Object]:
 
 def _autoscaler(service: Service) -> Object:
     """Between the replicas of today's rate and those of the grown one, at a replica's load."""
-    target = {"type": "AverageValue", "averageValue": str(max(1, int(service.load)))}
+    target = {"type": "AverageValue", "averageValue": load_text(service.load, quantity=True)}
     return {
         "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
         "metadata": {"name": service.name},
@@ -183,7 +202,7 @@ def keda(service: Service) -> Object:
         "metadata": {
             "serverAddress": PROMETHEUS,
             "query": f"sum(rate({rate}[1m]))" if service.triton else f"sum({rate})",
-            "threshold": str(max(1, int(service.load))),
+            "threshold": load_text(service.load, quantity=False),
         },
     }  # fmt: skip
     return {

@@ -9,7 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.plan.deployment import Object, Patch, Service, around, deployment, keda
+from harness.plan.deployment import (
+    SERVE,
+    Object,
+    Patch,
+    Service,
+    around,
+    deployment,
+    keda,
+    ports_of,
+)
 from harness.plan.kubernetes import PATCHES, claims, device_plugin_config
 from harness.plan.planning import Plan, SystemPlan
 from harness.plan.rounding import Rounded
@@ -36,7 +45,8 @@ def files_of(row: SystemPlan, plan: Plan, service: Service) -> Files:
         }
         return objects | _beside(row, service)
     if name in ("dra-mps", "dra-mig", "dra-capacity", "dra-hami"):
-        return {"kubernetes.yaml": _with_claims(row, service)}
+        keda_file = {} if name == "dra-mps" else {"keda.yaml": yaml_text([keda(service)])}
+        return {"kubernetes.yaml": _with_claims(row, service), **keda_file}
     return COMMANDS[name](row.rounded, service, plan)
 
 
@@ -47,9 +57,9 @@ def header(plan: Plan) -> str:
         return HEADER
     asked, each = proof.requested, " a process" if proof.per_process else ""
     if proof.verified:
-        return f"# Made by harness plan; {asked.mib} MiB{each} verified under {asked.how}.\n"
+        return f"# Made by harness plan; {asked.mib:,} MiB{each} verified under {asked.how}.\n"
     why = f"under a partial cap, {asked.how}" if proof.held else "did not hold the target"
-    return f"# Made by harness plan; NOT verified: {asked.mib} MiB{each} {why}.\n"
+    return f"# Made by harness plan; NOT verified: {asked.mib:,} MiB{each} {why}.\n"
 
 
 def header_of(text: str, plan: Plan) -> str:
@@ -70,7 +80,7 @@ def _beside(row: SystemPlan, service: Service) -> Files:
     if row.system.name != "gke":
         return {}
     accelerator = (
-        "type=nvidia-l4,count=1,gpu-sharing-strategy=mps,"
+        "type=ACCELERATOR,count=1,gpu-sharing-strategy=mps,"
         f"max-shared-clients-per-gpu={row.rounded.written}"
     )
     command = ["gcloud", "container", "node-pools", "create", service.name]
@@ -121,7 +131,7 @@ def _exports(env: Mapping[str, str]) -> str:
 def _docker(service: Service, env: Mapping[str, str]) -> list[str]:
     given = [word for name, value in env.items() for word in ("-e", f"{name}={value}")]
     run = ["docker", "run", "-d", "--name", service.name, "--gpus", "device=0", *given]
-    serve = ["tritonserver", "--model-repository=/models"] if service.triton else []
+    serve = SERVE if service.triton else []
     volume = ["-v", f"{service.claim}:/models:ro"] if service.triton else []
     return [*run, *volume, service.container_image, *serve]
 
@@ -188,13 +198,20 @@ def _ecs(rounded: Rounded, service: Service, plan: Plan) -> Files:
     if rounded.compute is not None:
         mps["maxComputePercent"] = rounded.compute
     host = with_margin(plan.sized.candidate.host_mib or 1024, plan.margin)
-    container = {
+    container: dict[str, object] = {
         "name": service.name, "image": service.container_image, "essential": True, "memory": host,
         "dockerLabels": {"harness.point": service.point},
-        "portMappings": [{"containerPort": 8000}],
+        "portMappings": [{"containerPort": port} for port in ports_of(service).values()],
         "resourceRequirements": [{"type": "GPU", "sharingStrategy": {"nvidiaMps": mps}}],
     }  # fmt: skip
-    task = {"family": service.name, "containerDefinitions": [container]}
+    task: dict[str, object] = {"family": service.name, "containerDefinitions": [container]}
+    if service.triton:
+        container["command"] = list(SERVE)
+        container["mountPoints"] = [
+            {"sourceVolume": "models", "containerPath": "/models", "readOnly": True}
+        ]
+        shared = {"scope": "shared", "autoprovision": False, "driver": "local"}
+        task["volumes"] = [{"name": "models", "dockerVolumeConfiguration": shared}]
     return {"task-definition.json": json.dumps(task, indent=2) + "\n"}
 
 

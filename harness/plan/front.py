@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import ceil
@@ -28,6 +29,9 @@ from harness.scenario.wording import counted
 from harness.system.faults import cant_write
 from harness.system.limits.gpu import DAEMON
 
+MOST_RATE = 1e12
+"""Inferences a second that a plan is made for."""
+
 
 def demand_of(rate: float, slo_p99: str, headroom: str, growth: str) -> Demand:
     """The demand as the command line has it; raises UsageError on a text that is none."""
@@ -38,7 +42,15 @@ def demand_of(rate: float, slo_p99: str, headroom: str, growth: str) -> Demand:
     left = share_of(headroom)
     if left >= 1:
         raise UsageError("--headroom must be below 100%", fix="write it as 20%")
-    return Demand(rate, round(target_ms, 9), left, share_of(growth))
+    found = Demand(rate, round(target_ms, 9), left, share_of(growth))
+    if not 0 < found.planned_rate <= MOST_RATE:
+        raise UsageError(
+            f"--rate {rate:g} with --growth {growth} is no rate of a service",
+            fix=f"give inferences a second, with their growth at most {MOST_RATE:,.0f}",
+        )
+    if not found.slo_p99_ms < math.inf:
+        raise UsageError(f"--slo-p99: {slo_p99} is no target", fix="write it as 20ms")
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +142,7 @@ def _proof(data: RunData, plan: Plan, watches: Watches) -> Proof:
     def told(size: int, full: bool) -> Trial:
         trial = trials(size, full)
         kind = "" if full else ", one short round"
-        click.echo(f"{size} MiB{kind}: {trial.outcome}: {trial.why}", err=True)
+        click.echo(f"{size:,} MiB{kind}: {trial.outcome}: {trial.why}", err=True)
         return trial
 
     guess = ceil(mib / (1 + plan.margin))

@@ -32,13 +32,18 @@ def _gpushare(rounded: Rounded) -> Patch:
 
 
 def _hami(key: str) -> Callable[[Rounded], Patch]:
-    """Exactly one of gpumem and gpumem-percentage: without either a pod has the whole card."""
+    """Exactly one of gpumem and gpumem-percentage: without either a pod has the whole card. A
+    plan counts full cards, so they are packed, but where more would come onto one than hold there.
+    """
 
     def patch(rounded: Rounded) -> Patch:
         limits = {"nvidia.com/gpu": "1", key: rounded.written}
         return Patch(
             limits | _compute("nvidia.com/gpucores", rounded),
-            annotations={"nvidia.com/vgpu-mode": "hami-core"},
+            annotations={
+                "nvidia.com/vgpu-mode": "hami-core",
+                "hami.io/gpu-scheduler-policy": "spread" if rounded.crowded else "binpack",
+            },
         )
 
     return patch

@@ -15,6 +15,7 @@ from harness.plan.planning import SCHEMA, UNTRIED, Plan, SystemPlan
 from harness.plan.proving import Proof, sentence
 from harness.plan.rounding import fits_by_busy
 from harness.plan.sizing import Fit
+from harness.plan.units import measured, stated
 from harness.report.model import labels
 from harness.results.grouping import grouped
 
@@ -26,16 +27,13 @@ def answer(plan: Plan) -> str:
     """The first sentence: what to deploy, how many, and what each asks for."""
     sized, demand = plan.sized, plan.demand
     need = sized.need
-    memory = "" if need is None else f", each asking for {need.mib} MiB of GPU memory"
-    cards = "" if sized.cards is None else f", on {_count(sized.cards, 'card')}"
+    memory = "" if need is None else f", each asking for {need.mib:,} MiB of GPU memory"
+    cards = "" if sized.cards is None else f", on {labels.counted(sized.cards, 'card')}"
     return (
-        f"{_count(sized.replicas, 'replica')} of {sized.candidate.point}{memory}{cards}: "
-        f"for {demand.planned_rate:g} inferences a second within p99 ≤ {demand.slo_p99_ms:g} ms."
+        f"{labels.counted(sized.replicas, 'replica')} of {sized.candidate.point}{memory}{cards}: "
+        f"for {stated(demand.planned_rate)} inferences a second within p99 ≤ "
+        f"{stated(demand.slo_p99_ms)} ms."
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def reasons(plan: Plan) -> Iterator[str]:
@@ -45,26 +43,26 @@ def reasons(plan: Plan) -> Iterator[str]:
     end = "the interval's lower end" if found.has_interval else "no interval"
     p99 = "" if found.p99_ms is None else f", p99 {found.p99_ms:.3g} ms"
     yield (
-        f"One replica: {found.rate:.4g} inferences a second, counted as {found.rate_low:.4g} "
-        f"({end}){p99}; {found.basis}."
+        f"One replica: {measured(found.rate)} inferences a second, counted as "
+        f"{measured(found.rate_low)} ({end}){p99}; {found.basis}."
     )
     yield (
-        f"Each carries {sized.load:.4g} a second ({demand.headroom:.0%} headroom); the rate is "
-        f"{demand.rate:g}, with {demand.growth:.0%} growth {demand.planned_rate:g}; "
-        f"today's rate takes {sized.replicas_now}."
+        f"Each carries {measured(sized.load)} a second ({demand.headroom:.0%} headroom); the rate "
+        f"is {stated(demand.rate)}, with {demand.growth:,.0%} growth "
+        f"{stated(demand.planned_rate)}; today's rate takes {sized.replicas_now:,}."
     )
     if sized.threshold < sized.load:
         yield (
-            f"An autoscaler adds a replica from {sized.threshold:.4g} a second of each: from that "
-            "knee on requests mostly wait."
+            f"An autoscaler adds a replica from {measured(sized.threshold)} a second of each: from "
+            "that knee on requests mostly wait."
         )
     yield from _memory_reasons(plan)
     if (kwh := plan.kwh_per_million) is not None:
-        yield f"GPU energy: {kwh:.3g} kWh per million inferences, at the measured load."
+        yield f"GPU energy: {measured(kwh, 3)} kWh per million inferences, at the measured load."
     if (cost := plan.cost_per_million) is not None:
         yield (
-            f"Money: {cost:.3g} per million inferences at the planned rate, with whole cards at "
-            f"{plan.price:g} an hour."
+            f"Money: {measured(cost, 3)} per million inferences at the planned rate, with whole "
+            f"cards at {stated(plan.price or 0.0)} an hour."
         )
 
 
@@ -74,22 +72,23 @@ def _memory_reasons(plan: Plan) -> Iterator[str]:
     if sized.need is not None and found.gpu_mib is not None:
         scope = "the process tree" if found.gpu_scope != "device" else "the device's difference"
         yield (
-            f"GPU memory: {found.gpu_mib:.0f} MiB, the largest peak of {scope} over all rounds, "
-            f"plus {plan.margin:.0%} = {sized.need.mib} MiB."
+            f"GPU memory: {found.gpu_mib:,.0f} MiB, the largest peak of {scope} over all rounds, "
+            f"plus {plan.margin:.0%} = {sized.need.mib:,} MiB."
         )
         if sized.need.processes > 1:
             yield (
                 f"Where a limit is each process's: {sized.need.processes} processes × "
-                f"{sized.need.process_mib} MiB (an estimate)."
+                f"{sized.need.process_mib:,} MiB (an estimate)."
             )
         busy = sized.need.busy_percent
         room = f"; busy {busy:.0f}% a replica: by that {fits_by_busy(busy)} fit" if busy else ""
         yield f"Card: {plan.card}{room}."
         held = [row.fit.by_sharing for row in plan.systems if row.fit and row.fit.by_sharing]
         if held:
-            yield f"Together on one card: up to {_count(max(held), 'replica')} held the target."
+            most = labels.counted(max(held), "replica")
+            yield f"Together on one card: up to {most} held the target."
     elif found.host_mib is not None:
-        yield f"No GPU memory was measured; host memory peaked at {found.host_mib:.0f} MiB."
+        yield f"No GPU memory was measured; host memory peaked at {found.host_mib:,.0f} MiB."
 
 
 def no_files(plan: Plan) -> str | None:
@@ -147,7 +146,7 @@ def memory_lines(plan: Plan) -> Iterator[str]:
     model = plan.memory_model
     if model is None:
         return
-    terms = (f"{size:.4g} MiB {_each(name)}" for name, size in model.coefficients.items()
+    terms = (f"{measured(size)} MiB {_each(name)}" for name, size in model.coefficients.items()
              if size >= HARDLY_MIB or name == "fixed")  # fmt: skip
     yield (
         f"GPU memory of {model.backend}, fitted to {len(model.points)} points: {', '.join(terms)}. "
@@ -156,8 +155,8 @@ def memory_lines(plan: Plan) -> Iterator[str]:
     )
     for found in plan.at:
         yield (
-            f"Estimate for {found.combination}: {found.mib:.0f} MiB ({found.low:.0f} to "
-            f"{found.high:.0f}); not measured"
+            f"Estimate for {found.combination}: {found.mib:,.0f} MiB ({found.low:,.0f} to "
+            f"{found.high:,.0f}); not measured"
             + (", and beyond what was: an extrapolation." if found.extrapolated else ".")
         )
 
@@ -210,7 +209,7 @@ def _systems(plan: Plan) -> Table:
             continue
         fit = row.fit
         table.add_row(
-            row.system.name, row.rounded.written, str(row.rounded.mib),
+            row.system.name, row.rounded.written, f"{row.rounded.mib:,}",
             _number(fit.per_card if fit else None), _binding(fit),
             _number(fit.cards if fit else None),
             "enforced" if row.system.enforced else "advisory",
@@ -219,7 +218,7 @@ def _systems(plan: Plan) -> Table:
 
 
 def _number(value: int | None) -> str:
-    return "unknown" if value is None else str(value)
+    return "unknown" if value is None else f"{value:,}"
 
 
 def _binding(fit: Fit | None) -> str:
@@ -234,14 +233,14 @@ def _what_if(plan: Plan) -> Table:
     table.add_column("infer/s", justify="right", no_wrap=True)
     targets = list(dict.fromkeys(cell.slo_p99_ms for cell in plan.what_if))
     for target in targets:
-        table.add_column(f"≤ {target:g} ms", overflow="fold")
+        table.add_column(f"≤ {stated(target)} ms", overflow="fold")
     for rate in dict.fromkeys(cell.rate for cell in plan.what_if):
         cells = [cell for cell in plan.what_if if cell.rate == rate]
         texts = [
-            "none" if c.point is None else f"{c.replicas} ({_number(c.cards)})\n{c.point}"
+            "none" if c.point is None else f"{_number(c.replicas)} ({_number(c.cards)})\n{c.point}"
             for c in cells
         ]
-        table.add_row(f"{rate:g}", *(Text(text) for text in texts))
+        table.add_row(stated(rate), *(Text(text) for text in texts))
     return table
 
 

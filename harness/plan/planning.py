@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,14 @@ from harness.plan.sizing import (
     Sized,
     cheapest,
     fit,
+    kept_apart,
     need_of,
     size,
 )
 from harness.plan.systems import System, chosen
 from harness.plan.together import Together, read_together
+from harness.plan.units import measured, stated
+from harness.report.model import labels
 from harness.report.model.decision import MARGIN
 from harness.report.model.manifest_facts import device_gpu, number
 from harness.results.rows import ServerOnlyRow
@@ -41,6 +44,8 @@ UNTRIED = (
     "Nothing of this was tried under a cap: the sizes are measured peaks with a margin. `--verify` "
     "tries it."
 )
+FEW_NAMES = 4
+"""Systems that one sentence names."""
 STEPS = (0.5, 1.0, 2.0, 4.0)
 """Of the what-if table, times the rate and the target."""
 
@@ -188,6 +193,17 @@ class _Sizer:
         server = self.settings(backend).get("server")
         return isinstance(server, Mapping) and bool(server.get("url"))
 
+    def one_process(self, backend: str) -> bool:
+        """Whether a Triton may hold the model itself, without stubs: its native backends do, and
+        a repository that the harness did not write can.
+        """
+        server = self.settings(backend).get("server")
+        if not isinstance(server, Mapping):
+            return False
+        native, docker = server.get("native"), server.get("docker")
+        own = bool(server.get("repository")) or self.elsewhere(backend)
+        return own or bool(docker if native is None else native)
+
     def memory_model(self, backend: str) -> MemoryModel | None:
         copies = self.settings(backend).get("instances")
         known = instances_of(self.data, backend, copies if isinstance(copies, int) else 1)
@@ -202,7 +218,7 @@ class _Sizer:
         server = max(empty, default=None)
         if self.asked.processes is not None:
             return Processes(self.asked.processes, server)
-        if settings.get("kind") != "triton":
+        if settings.get("kind") != "triton" or self.one_process(backend):
             return Processes(1)
         instances = settings.get("instances")
         stubs = max(instances) if isinstance(instances, list) else instances or 1
@@ -225,43 +241,53 @@ def make_plan(data: RunData, demand: Demand, asked: Asked) -> Plan:
     sized = sizer.cheapest(demand)
     found = sizer.found(demand.slo_p99_ms)
     if sized is None:
-        raise _none(
-            found, demand, sizer.card_mib(found.holding[0].backend) if found.holding else None
-        )
+        card_mib = sizer.card_mib(found.holding[0].backend) if found.holding else None
+        raise _none(found, demand, card_mib, data.path)
     model = sizer.memory_model(sized.candidate.backend)
     if asked.at and model is None:
         raise InconclusiveError(
             f"the run has too few points of {sized.candidate.backend} with GPU memory to estimate "
             "others", fix="measure more batch sizes or callers (at least two more than the terms)",
         )  # fmt: skip
+    rows = tuple(_row(sizer, system, sized, demand) for system in systems)
     return Plan(
         run=str(data.path), scenario=str(data.scenario.get("scenario", "")),
         kind=str(sizer.settings(sized.candidate.backend).get("kind", "")),
         card=_card(sizer, sized.candidate.backend), demand=demand, margin=asked.margin, sized=sized,
-        systems=tuple(_row(sizer, system, sized, demand) for system in systems),
+        systems=rows,
         what_if=tuple(_what_if(sizer, demand)), undecided=found.undecided,
-        estimates=tuple(_estimates(sizer, sized, demand)), memory_model=model,
+        estimates=(*_estimates(sizer, sized, demand), *_crowded(rows)), memory_model=model,
         price=number(data.scenario, "price_per_gpu_hour"),
         at=tuple(model.at(c) for c in asked.at) if model is not None else (),
         together=sizer.together,
     )  # fmt: skip
 
 
-def _none(found: Found, demand: Demand, card_mib: int | None) -> HarnessError:
-    target = f"p99 ≤ {demand.slo_p99_ms:g} ms"
+def _none(found: Found, demand: Demand, card_mib: int | None, run: Path) -> HarnessError:
+    target = f"p99 ≤ {stated(demand.slo_p99_ms)} ms"
     if found.holding:
         return HarnessError(
-            f"what holds {target} does not fit a card of {card_mib} MiB",
+            f"what holds {target} does not fit a card of {card_mib:,} MiB",
             fix="plan for a larger card, or measure a smaller configuration",
         )
     if found.undecided:
         return InconclusiveError(
             f"the run does not say whether a point holds {target}: "
-            f"{len(found.undecided)} are undecided, {found.undecided[0]} the first",
+            f"{labels.counted(len(found.undecided), 'point')} undecided, {found.undecided[0]} the "
+            "first",
             fix="measure more rounds or longer windows (harness explain says how long)",
         )
+    if found.invalid:
+        point, why = next(iter(found.invalid.items()))
+        return InconclusiveError(
+            f"no valid point of the run holds {target}, and "
+            f"{labels.counted(len(found.invalid), 'point')} can't be believed: {point}, {why}",
+            fix=f"measure again what harness explain says of it: harness explain {run} {point}",
+        )
     near = (
-        f"; the lowest is {found.nearest[1]:.3g} ms at {found.nearest[0]}" if found.nearest else ""
+        f"; the lowest is {measured(found.nearest[1], 3)} ms at {found.nearest[0]}"
+        if found.nearest
+        else ""
     )
     return HarnessError(
         f"no point of the run holds {target} and the scenario's constraints{near}",
@@ -274,18 +300,31 @@ def _card(sizer: _Sizer, backend: str) -> str:
     if size is None:
         return "of unknown size (--card-mib says it)"
     name = "as stated" if sizer.asked.card_mib else sizer.gpu(backend).get("name", "the run's")
-    return f"{name}, {size} MiB"
+    return f"{name}, {size:,} MiB"
 
 
 def _row(sizer: _Sizer, system: System, sized: Sized, demand: Demand) -> SystemPlan:
     need: Need | None = sized.need
     if need is None:
         return SystemPlan(system, None, None, "the run has no GPU memory to ask for")
-    rounded = system.request(need)
+    held = sizer.most(sized.candidate, demand, mps=system.per_process)
+    rounded = system.request(replace(need, together=held))
     if isinstance(rounded, Refused):
         return SystemPlan(system, None, None, rounded.why)
-    held = sizer.most(sized.candidate, demand, mps=system.per_process)
-    return SystemPlan(system, rounded, fit(rounded, need, system.most, sized.replicas, held))
+    found = fit(rounded, need, system.most, sized.replicas, held)
+    apart = kept_apart(rounded, found, system.name, need.card_mib, sized.replicas)
+    return SystemPlan(system, apart, found)
+
+
+def _crowded(rows: Sequence[SystemPlan]) -> Iterator[str]:
+    """That schedulers may put more on a card than hold there."""
+    names = [row.system.name for row in rows if row.rounded and row.rounded.crowded]
+    if names:
+        yield (
+            f"{labels.listed(labels.some(names, FEW_NAMES))} may put more replicas on a card than "
+            "hold there, as what is written counts memory alone: what bites says what keeps them "
+            "off"
+        )
 
 
 def _what_if(sizer: _Sizer, demand: Demand) -> list[Cell]:

@@ -162,15 +162,15 @@ def sentence(proof: Proof) -> str:
     asked, least, below = proof.requested, proof.smallest, proof.below
     if not proof.held:
         word = "fails" if asked.outcome == "fails" else "decides nothing"
-        return f"Not verified: under {asked.mib} MiB {what}{each} the point {word}: {asked.why}."
+        return f"Not verified: under {asked.mib:,} MiB {what}{each} the point {word}: {asked.why}."
     how = f"Not verified, as the cap is partial ({asked.how})" if proof.partial else (
         f"Verified under {asked.how}"
     )  # fmt: skip
-    said = f"{how}: {asked.mib} MiB {what}{each} holds {asked.why}"
+    said = f"{how}: {asked.mib:,} MiB {what}{each} holds {asked.why}"
     if least is None or least.mib == asked.mib:
         return f"{said}; nothing smaller stood."
-    said += f". The smallest that works is {least.mib} MiB (to {proof.resolution_mib} MiB)"
+    said += f". The smallest that works is {least.mib:,} MiB (to {proof.resolution_mib} MiB)"
     if below is None:
         return f"{said}."
     verb = "fails" if below.outcome == "fails" else "decides nothing"
-    return f"{said}; {below.mib} MiB {verb}: {below.why}."
+    return f"{said}; {below.mib:,} MiB {verb}: {below.why}."

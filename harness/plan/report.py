@@ -12,6 +12,7 @@ from harness.plan.memory_model import Combination
 from harness.plan.outputs import answer, memory_lines, no_files, reasons, refused
 from harness.plan.planning import UNTRIED, Cell, Plan, SystemPlan
 from harness.plan.proving import Proof, sentence
+from harness.plan.units import stated
 from harness.report.model import blocks, labels
 from harness.report.model.blocks import Chart, ChartSeries, ReferenceLine, figure, trace, word
 from harness.report.model.colours import COLORS, REFERENCE_COLOR
@@ -88,8 +89,9 @@ def view(plan: Plan, data: RunData, service: Service) -> View:
 def _masthead(plan: Plan, data: RunData) -> Masthead:
     where, demand = device_line(data.manifest), plan.demand
     lead = (
-        f"{plan.scenario} on {where} · {date_text(data.manifest)} · {demand.planned_rate:g} "
-        f"inferences a second within p99 ≤ {demand.slo_p99_ms:g} ms"
+        f"{plan.scenario} on {where} · {date_text(data.manifest)} · "
+        f"{stated(demand.planned_rate)} inferences a second within p99 ≤ "
+        f"{stated(demand.slo_p99_ms)} ms"
     )
     return Masthead("Plan", "What to deploy, and what to ask for", lead)
 
@@ -137,7 +139,7 @@ def _value(row: SystemPlan) -> str:
     assert row.rounded is not None
     a_card = row.fit.per_card if row.fit else None
     fits = "" if a_card is None or row.fit is None else (
-        f"; {a_card} a card, {row.fit.binding} binds"
+        f"; {a_card:,} a card, {row.fit.binding} binds"
     )  # fmt: skip
     return f"{row.system.key} = {row.rounded.written}, {row.rounded.mib:,} MiB{fits}"
 
@@ -304,7 +306,7 @@ def _together(plan: Plan) -> Section | None:
 
 
 def _known(value: int | None) -> str:
-    return "n/a" if value is None else str(value)
+    return "n/a" if value is None else f"{value:,}"
 
 
 def _requests(plan: Plan) -> Iterator[Block]:
@@ -335,13 +337,14 @@ def _sentence(text: str) -> str:
     return f"{text if text.startswith('p99') else text[:1].upper() + text[1:]}."
 
 
-def _refused(plan: Plan) -> list[Block]:
-    rows = [
-        [word(labels.listed(row.system.name for row in found)), word(_sentence(why))]
-        for why, found in refused(plan).items()
-    ]
-    table = blocks.table(["System", "Why not"], rows)
-    return [TableBlock(table, "Refused", "pairs")] if rows else []
+def _refused(plan: Plan) -> Iterator[Block]:
+    """A line for each reason: many names in a table's cell would widen every page of the print."""
+    found = refused(plan)
+    if found:
+        yield Heading("Refused")
+    for why, rows in found.items():
+        names = labels.listed(row.system.name for row in rows)
+        yield Text(f"{names}: {_sentence(why)}", "prose")
 
 
 def _what_if(plan: Plan) -> blocks.Table:
@@ -351,18 +354,18 @@ def _what_if(plan: Plan) -> blocks.Table:
     for rate in dict.fromkeys(cell.rate for cell in plan.what_if):
         cells = [cell for cell in plan.what_if if cell.rate == rate]
         rows.append([
-            figure(f"{rate:g}"),
+            figure(stated(rate)),
             *(word("none", tone="muted") if c.point is None else
               blocks.Cell(_replicas(c), c.point) for c in cells),
         ])  # fmt: skip
-    head = ["Inferences/s", *(f"p99 ≤ {target:g} ms" for target in targets)]
+    head = ["Inferences/s", *(f"p99 ≤ {stated(target)} ms" for target in targets)]
     return blocks.table(
         head, rows, ["Replicas, on how many cards where that is known, and of which point."]
     )
 
 
 def _replicas(cell: Cell) -> str:
-    return str(cell.replicas) if cell.cards is None else f"{cell.replicas} on {cell.cards}"
+    return _known(cell.replicas) if cell.cards is None else f"{cell.replicas:,} on {cell.cards:,}"
 
 
 def _files(plan: Plan, service: Service) -> Section | None:

@@ -35,6 +35,8 @@ class Need:
     """Major version of the driver where it will run, e.g. 580."""
     mig: bool = False
     """Whether the GPU that was measured is a part of a card (MIG)."""
+    together: int | None = None
+    """How many held the target on one card; None where that was not tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class Rounded:
     compute: int | None = None
     """Percent of the card's compute as it is written; None where none is asked for."""
     notes: tuple[str, ...] = ()
+    crowded: int | None = None
+    """So many replicas the system may put on a card by what is written, where fewer hold there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,8 @@ def _counted(need: Need, unit_mib: int, *, step: int = 1, most: int | None = Non
         held = min(held, most)
     if held is not None and count > held:
         return Refused(
-            f"needs {count} units of {unit_mib} MiB; a card of {need.card_mib} MiB counts {held}"
+            f"needs {count:,} units of {unit_mib:,} MiB; a card of {need.card_mib:,} MiB counts "
+            f"{held:,}"
         )
     compute = _compute(need, step)
     if compute is not None and compute > 100:
@@ -111,7 +116,7 @@ def by_percentage(need: Need) -> Rounded | Refused:
         return Refused("a percentage needs the card's size: give --card-mib")
     percent = next((p for p in range(1, 101) if card * p // 100 >= need.mib), None)
     if percent is None:
-        return Refused(f"needs {need.mib} MiB; the card has {card}")
+        return Refused(f"needs {need.mib:,} MiB; the card has {card:,}")
     return Rounded(str(percent), card * percent // 100, 100 // percent, _compute(need))
 
 
@@ -120,7 +125,7 @@ def volcano(need: Need) -> Rounded | Refused:
     count = ceil_div(need.mib, need.memory_factor)
     if count > VOLCANO_MOST:
         return Refused(
-            f"{count} units: a resource counts to {VOLCANO_MOST} only; set the cluster's "
+            f"{count:,} units: a resource counts to {VOLCANO_MOST:,} only; set the cluster's "
             f"gpu-memory-factor to {ceil_div(need.mib, VOLCANO_MOST)} or more (--memory-factor)"
         )
     found = _counted(need, need.memory_factor, most=VOLCANO_MOST)
@@ -129,7 +134,7 @@ def volcano(need: Need) -> Rounded | Refused:
     if need.card_mib // need.memory_factor <= VOLCANO_MOST:
         return found
     note = (
-        f"of a card of {need.card_mib} MiB only {VOLCANO_MOST} units are counted: a "
+        f"of a card of {need.card_mib:,} MiB only {VOLCANO_MOST:,} units are counted: a "
         f"gpu-memory-factor of {ceil_div(need.card_mib, VOLCANO_MOST)} counts all of it"
     )
     return replace(found, notes=(note,))
@@ -146,9 +151,9 @@ def _kai(need: Need, written: str) -> Rounded | Refused:
         return Refused("KAI makes hundredths of a card of it: give --card-mib")
     percent = kai_percent(need.mib, card)
     if percent > 100:
-        return Refused(f"needs {need.mib} MiB; the card has {card}")
+        return Refused(f"needs {need.mib:,} MiB; the card has {card:,}")
     cap = percent * card // 100
-    note = f"{need.mib} MiB become {percent} % of the card: {cap} MiB"
+    note = f"{need.mib:,} MiB become {percent} % of the card: {cap:,} MiB"
     return Rounded(
         written.format(mib=need.mib, fraction=f"{percent / 100:g}"), cap, 100 // percent,
         None, (note,),
@@ -194,11 +199,11 @@ def each_process(text: Callable[[int], str]) -> Rule:
         total = need.process_mib * need.processes
         if need.card_mib is not None and total > need.card_mib:
             return Refused(
-                f"{need.processes} × {need.process_mib} MiB are {total}; the card has "
-                f"{need.card_mib}"
+                f"{need.processes} × {need.process_mib:,} MiB are {total:,}; the card has "
+                f"{need.card_mib:,}"
             )
         note = (
-            f"the limit is each process's: {need.processes} processes may take {total} MiB "
+            f"the limit is each process's: {need.processes} processes may take {total:,} MiB "
             "together",
         )
         return Rounded(
@@ -238,13 +243,13 @@ def _parts(need: Need, largest: int, most: int | None) -> Rounded | Refused:
     if card is None:
         return Refused("equal parts of a card need its size: give --card-mib")
     fits = card // largest if most is None else min(card // largest, most)
-    limits = [fits, fits_by_busy(need.busy_percent)]
+    limits = [fits, fits_by_busy(need.busy_percent), need.together]
     if need.compute_percent:
         limits.append(100 // need.compute_percent)
     parts = min(limit for limit in limits if limit is not None)
     if parts < 1:
-        return Refused(f"needs {largest} MiB; the card has {card}")
-    notes = (f"equal parts of {card // parts} MiB and {100 // parts} % of the threads",)
+        return Refused(f"needs {largest:,} MiB; the card has {card:,}")
+    notes = (f"equal parts of {card // parts:,} MiB and {100 // parts} % of the threads",)
     alone = ("one replica takes the whole card: nothing is shared",) if parts == 1 else ()
     return Rounded(str(parts), card // parts, fits, 100 // parts, notes + alone)
 

@@ -64,6 +64,14 @@ NO_COMPUTE = frozenset({
     "kai-fraction", "runai", "device-plugin-time-slicing", "dra-mig", "driver-limits",
 })  # fmt: skip
 """Systems in which no share of compute can be written."""
+SCHEDULED = frozenset({
+    "arena", "arena-128mib", "ack", "ack-128mib", "gpushare", "gpushare-mib", "hami",
+    "hami-percentage", "volcano-vgpu", "volcano-vgpu-percentage", "volcano-gpu-share", "kai",
+    "kai-fraction", "runai", "dra-capacity", "dra-hami", "ecs",
+})  # fmt: skip
+"""Systems whose own scheduler chooses the card, by what is written. With the others the files say
+it (parts of a card, claims), or whoever starts the script.
+"""
 _NO_COMPUTE = "no share of compute can be written here: --compute is left out"
 _GIB = "1 GiB; a card counts floor(MiB/1024)"
 _UNIT_128 = "128 MiB, where the cluster was changed"
@@ -137,7 +145,7 @@ SYSTEMS: dict[str, System] = {
             "volcano-vgpu", "Volcano vGPU", "volcano.sh/vgpu-memory", "MB × gpu-memory-factor",
             "up to whole units", rounding.volcano, True,
             "Enforced by HAMi-core where the node's mode is hami-core.",
-            traps=(_FACTOR, f"a resource counts to {rounding.VOLCANO_MOST} only"),
+            traps=(_FACTOR, f"a resource counts to {rounding.VOLCANO_MOST:,} only"),
         ),
         System(
             "volcano-vgpu-percentage", "Volcano vGPU by percentage",

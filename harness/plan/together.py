@@ -11,6 +11,7 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.plan.candidates import Candidate
 from harness.plan.sizing import Demand, load_of
+from harness.plan.units import measured, stated
 from harness.report.model import blocks
 from harness.tenants.predicted_tables import predicted_matrix
 from harness.tenants.prediction import predictions
@@ -69,7 +70,7 @@ class Together:
         if about is None:
             yield (
                 "how many replicas hold the target together: the sharing run has no target as "
-                f"strict as p99 ≤ {demand.slo_p99_ms:g} ms"
+                f"strict as p99 ≤ {stated(demand.slo_p99_ms)} ms"
             )
         elif about != (model, candidate.backend):
             yield (
@@ -79,7 +80,7 @@ class Together:
         elif self.most(model, candidate, demand) is None:
             yield (
                 "how many replicas hold the target together: the sharing run shows none that does "
-                f"with {load_of(candidate, demand):.4g} inferences a second each"
+                f"with {measured(load_of(candidate, demand))} inferences a second each"
             )
 
     def tables(self) -> Iterator[tuple[str, blocks.Table]]:

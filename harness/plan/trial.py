@@ -16,6 +16,7 @@ from harness.measure.validity import OUTSIDE, causes
 from harness.plan.candidates import P99, Candidate, points_of
 from harness.plan.planning import Plan
 from harness.plan.proving import Outcome, Trial
+from harness.plan.units import measured, stated
 from harness.report.model.decision import with_margin
 from harness.results.events import Observer
 from harness.results.rows import FailureRow, LoadedRow, MeasurementRow
@@ -173,16 +174,19 @@ def _outcome(data: RunData, plan: Plan, full: bool) -> tuple[Outcome, str]:
     p99 = row.value(P99)
     if rows[0].throughput.value < load_:
         rate = rows[0].throughput.value
-        return "fails", f"{rate:.4g} inferences a second, and {load_:.4g} are asked"
+        return (
+            "fails",
+            f"{measured(rate)} inferences a second, and {measured(load_)} are asked",
+        )
     if not full:
         return _by_value(row, target)
     points = points_of(data)  # memory is bounded by the cap; MPS may hide what its clients hold
     bounds = {name: b for name, b in points.bounds.items() if not name.endswith("_memory_mib")}
     if replace(points, bounds=bounds).holding(target).holding:
-        seen = "" if p99 is None else f" with {p99.value:.3g} ms"
-        return "holds", f"p99 ≤ {target:g} ms{seen}"
+        seen = "" if p99 is None else f" with {measured(p99.value, 3)} ms"
+        return "holds", f"p99 ≤ {stated(target)} ms{seen}"
     if p99 is not None and p99.low is not None and p99.low > target:
-        said = f"p99 is {p99.value:.3g} ms"
+        said = f"p99 is {measured(p99.value, 3)} ms"
         return ("undecided", f"{said}; others disturbed it") if disturbed else ("fails", said)
     flags = f"; {', '.join(row.flags)}" if row.flags else ""
     if p99 is None:
@@ -190,7 +194,7 @@ def _outcome(data: RunData, plan: Plan, full: bool) -> tuple[Outcome, str]:
     more = (
         " without an upper end: measure more rounds or longer windows" if p99.high is None else ""
     )
-    return "undecided", f"p99 is {p99.value:.3g} ms{more}{flags}"
+    return "undecided", f"p99 is {measured(p99.value, 3)} ms{more}{flags}"
 
 
 def _undisturbed(data: RunData) -> RunData:
@@ -215,8 +219,8 @@ def _by_value(row: SummaryRow, target_ms: float) -> tuple[Outcome, str]:
     if p99 is None:
         return "undecided", "no latency is known"
     if p99.value <= target_ms:
-        return "holds", f"p99 ≤ {target_ms:g} ms with {p99.value:.3g} ms"
-    return "fails", f"p99 is {p99.value:.3g} ms"
+        return "holds", f"p99 ≤ {stated(target_ms)} ms with {measured(p99.value, 3)} ms"
+    return "fails", f"p99 is {measured(p99.value, 3)} ms"
 
 
 def what_is_capped(plan: Plan) -> tuple[Quantity, int, bool]:

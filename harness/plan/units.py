@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from harness.errors import UsageError
+from harness.report.model.numbers import significant
 
 GIB = 1024
 """In MiB."""
+PLAIN_FROM = 1e-3
+"""Below it a figure has an exponent."""
 
 
 def ceil_div(value: int, by: int) -> int:
@@ -23,6 +26,17 @@ def share_of(text: str) -> float:
     if rest or not 0 <= value < float("inf"):
         raise UsageError(f"'{text}' is no share", fix="write it as 20% or 0.2")
     return value
+
+
+def stated(value: float) -> str:
+    """A figure as it was given, with thousands separators and no exponent: `1,000,000`, `0.5`."""
+    return f"{value:,.6f}".rstrip("0").rstrip(".") if abs(value) >= PLAIN_FROM else f"{value:g}"
+
+
+def measured(value: float, digits: int = 4) -> str:
+    """With so many significant digits and thousands separators: `1,807`, `17.9`, `9`."""
+    text = significant(value, digits)
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def quantity_text(mib: int) -> str:

@@ -35,8 +35,9 @@ def command(
     Says what of dedicated throughput is kept, p99, energy and memory in each mode, who slows whom,
     and how many replicas hold the target. With RUN_DIR, what was measured is shown again.
 
-    Exit codes: 0 all was measured; 1 a cell could not be, or not one replica holds the target in
-    any mode; 2 the scenario is wrong; 3 this machine lacks something; 130 interrupted.
+    Exit codes: 0 all was measured; 1 a cell could not be, or one replica alone misses the target in
+    every mode; 2 the scenario is wrong; 3 this machine lacks something; 4 it is not decided that
+    one holds it in any; 130 interrupted.
     """
     from contextlib import nullcontext
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from harness.errors import HarnessError, InconclusiveError
 from harness.tenants.report import write_report
 from harness.tenants.results import Results, read_results
 from harness.tenants.show import console, page, to_json
@@ -35,6 +36,13 @@ def rebuild(directory: Path) -> None:
 
 
 def exit_code(found: Results) -> int:
-    """1 where a cell could not be measured, or no mode holds the target with one replica."""
-    target = found.sharing.target is not None and not any(map(found.holds, found.modes))
-    return int(bool(found.failures) or target)
+    """1 where a cell could not be measured, or one replica is shown to miss the target in every
+    mode; 4 where it holds it in none, and is undecided in one.
+    """
+    if found.failures:
+        return HarnessError.exit_code
+    if found.sharing.target is None or any(map(found.holds, found.modes)):
+        return 0
+    first = [fits[0].verdict for mode in found.modes if (fits := found.fits(mode))]
+    missed = all(verdict == "fails" for verdict in first)
+    return HarnessError.exit_code if missed else InconclusiveError.exit_code

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from harness.analysis.intervals import Interval
 from harness.report.model import blocks as b
+from harness.report.model.numbers import significant
 from harness.results.events import Event, Note, Status
 from harness.results.rows import FailureRow, MeasurementRow
 from harness.system.text import harmless
@@ -31,7 +32,8 @@ def watching(*, silent: bool, as_json: bool) -> Callable[[Event], None]:
 
     def plain(event: Event) -> None:
         if isinstance(event, MeasurementRow) and event.point.count("/") == 1:
-            print(f"round {event.round + 1}: {event.point}: {event.throughput:.4g} inferences/s",
+            print(f"round {event.round + 1}: {event.point}: "
+                  f"{significant(event.throughput)} inferences/s",
                   file=sys.stderr, flush=True)  # fmt: skip
         elif isinstance(event, FailureRow):
             print(f"{event.point} failed: {event.message}", file=sys.stderr, flush=True)

@@ -50,7 +50,25 @@ def test_without_triton_the_rate_is_the_users_own_metric() -> None:
     service = Service("s", "a/b1/c1", triton=False, replicas=2, replicas_now=1, load=0.5)
     (trigger,) = cast(Any, keda(service))["spec"]["triggers"]
     assert trigger["metadata"]["query"] == 'sum(inferences_per_second{service="s"})'
-    assert trigger["metadata"]["threshold"] == "1"
+    assert trigger["metadata"]["threshold"] == "0.5"
+
+
+@pytest.mark.parametrize(
+    ("load", "quantity", "number"),
+    [
+        (160.7, "160", "160"), (9.99, "9990m", "9.99"), (1.9, "1900m", "1.9"), (1.0, "1", "1"),
+        (0.4, "400m", "0.4"), (1e-9, "1m", "0.001"), (1e7, "10000000", "10000000"),
+    ],
+)  # fmt: skip
+def test_a_replica_that_is_slow_is_not_asked_for_more_than_it_carries(
+    load: float, quantity: str, number: str
+) -> None:
+    service = Service("s", "a/b1/c1", triton=False, replicas=7, replicas_now=4, load=load)
+    (_, _, scaler) = cast(Any, around(service))
+    target = scaler["spec"]["metrics"][0]["pods"]["target"]
+    assert target == {"type": "AverageValue", "averageValue": quantity}
+    (trigger,) = cast(Any, keda(service))["spec"]["triggers"]
+    assert trigger["metadata"]["threshold"] == number
 
 
 def test_what_no_triton_serves_has_an_image_to_be_replaced() -> None:

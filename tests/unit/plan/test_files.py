@@ -154,6 +154,27 @@ def test_ecs_counts_all_of_a_containers_processes(hostile: Plan) -> None:
     assert gpu["sharingStrategy"]["nvidiaMps"] == {"memory": 3960, "maxComputePercent": 20}
 
 
+def test_ecs_starts_triton_on_its_models(hostile: Plan) -> None:
+    task = json.loads(texts(hostile, "ecs")["task-definition.json"])
+    (container,) = task["containerDefinitions"]
+    assert container["command"] == ["tritonserver", "--model-repository=/models"]
+    assert [port["containerPort"] for port in container["portMappings"]] == [8000, 8001, 8002]
+    (mount,), (volume,) = container["mountPoints"], task["volumes"]
+    assert (mount["containerPath"], mount["sourceVolume"]) == ("/models", volume["name"])
+
+
+def test_no_accelerator_is_taken_for_granted(hostile: Plan) -> None:
+    """A script that runs as it is would make nodes of another card than the plan's."""
+    assert "type=ACCELERATOR," in texts(hostile, "gke")["node-pool.sh"]
+
+
+def test_keda_stands_beside_every_autoscaler(hostile: Plan) -> None:
+    for row in hostile.systems:
+        files = files_of(row, hostile, service_of(hostile, Written()))
+        scaled = "HorizontalPodAutoscaler" in files.get("kubernetes.yaml", "")
+        assert ("keda.yaml" in files) == scaled, row.system.name
+
+
 def test_pods_that_share_a_claim_are_as_many_as_a_card_holds(hostile: Plan) -> None:
     found = documents(texts(hostile, "dra-mps")["kubernetes.yaml"])
     claims = [d["metadata"]["name"] for d in found if d["kind"] == "ResourceClaim"]
@@ -189,8 +210,8 @@ def test_yaml_texts_read_back(text: str) -> None:
 @pytest.mark.parametrize(
     ("outcome", "line"),
     [
-        ("holds", "# Made by harness plan; 1650 MiB a process verified under CUDA MPS.\n"),
-        ("fails", "# Made by harness plan; NOT verified: 1650 MiB a process did not hold"),
+        ("holds", "# Made by harness plan; 1,650 MiB a process verified under CUDA MPS.\n"),
+        ("fails", "# Made by harness plan; NOT verified: 1,650 MiB a process did not hold"),
     ],
 )
 def test_a_file_says_whether_its_request_was_tried(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,20 @@ def test_a_demand_is_read() -> None:
 def test_what_is_none_is_refused(texts: tuple[str, str, str]) -> None:
     with pytest.raises(UsageError):
         demand_of(1.0, *texts)
+
+
+@pytest.mark.parametrize("rate", [math.nan, math.inf, 1e308, 0.0])
+def test_a_rate_that_no_service_has_is_refused(rate: float) -> None:
+    with pytest.raises(UsageError, match="is no rate of a service") as caught:
+        demand_of(rate, "20ms", "20%", "0")
+    assert "at most 1,000,000,000,000" in str(caught.value.fix)
+
+
+def test_growth_beyond_any_rate_and_a_target_beyond_any_time_are_refused() -> None:
+    with pytest.raises(UsageError, match="with --growth 1e300 is no rate"):
+        demand_of(1.0, "20ms", "20%", "1e300")
+    with pytest.raises(UsageError, match="--slo-p99: "):
+        demand_of(1.0, f"{'9' * 400}ms", "20%", "0")
 
 
 def test_the_service_is_named_by_its_point_or_as_asked() -> None:

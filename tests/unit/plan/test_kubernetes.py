@@ -29,6 +29,13 @@ def test_hami_has_exactly_one_of_memory_and_percentage(name: str) -> None:
     assert keys & PATCHES[name](WITH).limits.keys() == {SYSTEMS[name].key}
 
 
+@pytest.mark.parametrize(("crowded", "policy"), [(None, "binpack"), (4, "spread")])
+def test_hami_packs_cards_as_a_plan_counts_them(crowded: int | None, policy: str) -> None:
+    """Unless more would come onto one than hold there."""
+    found = PATCHES["hami"](Rounded("4", 4096, 3, crowded=crowded))
+    assert found.annotations["hami.io/gpu-scheduler-policy"] == policy
+
+
 def test_schedulers_and_queues() -> None:
     assert PATCHES["volcano-vgpu"](PLAIN).scheduler == "volcano"
     kai = PATCHES["kai"](Rounded("4096", 4147, 3))

@@ -29,11 +29,11 @@ def shown(plan: Plan) -> str:
 
 def test_the_answer_comes_first(plan: Plan) -> None:
     assert answer(plan) == (
-        "7 replicas of served/b1/c1, each asking for 3300 MiB of GPU memory, on 2 cards: "
-        "for 1000 inferences a second within p99 ≤ 20 ms."
+        "7 replicas of served/b1/c1, each asking for 3,300 MiB of GPU memory, on 2 cards: "
+        "for 1,000 inferences a second within p99 ≤ 20 ms."
     )
     assert shown(plan).startswith("7 replicas of served/b1/c1")
-    assert any("3 processes × 1320 MiB (an estimate)" in text for text in reasons(plan))
+    assert any("3 processes × 1,320 MiB (an estimate)" in text for text in reasons(plan))
 
 
 def test_nothing_is_called_verified(plan: Plan) -> None:
@@ -60,7 +60,7 @@ def test_hostile_names_are_no_markup() -> None:
 
 def test_without_a_gpu_the_host_is_named() -> None:
     found = make_plan(planned.run(gpu_memory_mib=None), planned.demand(), Asked())
-    assert "host memory peaked at 1000 MiB" in shown(found)
+    assert "host memory peaked at 1,000 MiB" in shown(found)
     assert json.loads(json_text(found))["memory"] is None
 
 

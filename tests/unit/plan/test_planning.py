@@ -10,8 +10,10 @@ from support.paths import ROOT
 
 from harness.errors import HarnessError, InconclusiveError
 from harness.plan.planning import Asked, make_plan
+from harness.plan.rounding import Need, Rounded
+from harness.plan.systems import SYSTEMS
 from harness.results.rows import MeasurementRow
-from harness.results.store import read_run
+from harness.results.store import RunData, read_run
 
 
 def test_the_plan_of_a_small_run() -> None:
@@ -42,12 +44,88 @@ def test_the_what_if_table_goes_over_rate_and_target() -> None:
 def test_what_can_not_be_answered_says_why() -> None:
     with pytest.raises(HarnessError, match=r"no point of the run holds p99 ≤ 5 ms.*lowest is 9"):
         make_plan(planned.run(), planned.demand(slo_ms=5.0), Asked())
-    with pytest.raises(HarnessError, match="does not fit a card of 2000 MiB"):
+    with pytest.raises(HarnessError, match="does not fit a card of 2,000 MiB"):
         make_plan(planned.run(), planned.demand(), Asked(card_mib=2000))
     data = planned.run()
     once = tuple(e for e in data.events if getattr(e, "round", 0) == 0)
-    with pytest.raises(InconclusiveError, match="1 are undecided, served/b1/c1"):
+    with pytest.raises(InconclusiveError, match="1 point undecided, served/b1/c1"):
         make_plan(type(data)(data.path, data.manifest, once), planned.demand(), Asked())
+
+
+def test_points_that_cannot_be_believed_decide_nothing() -> None:
+    """It was: no point holds the target; allow a longer latency. Exit code 1."""
+    data = planned.run(flags=("outputs_differ",))
+    with pytest.raises(InconclusiveError, match=r"2 points can't be believed: served/b1/c1, ") as e:
+        make_plan(data, planned.demand(slo_ms=50.0), Asked())
+    assert str(e.value.fix).endswith("harness explain run served/b1/c1")
+
+
+def served(**server: object) -> RunData:
+    """As `planned.run`, by such a server."""
+    data = planned.run()
+    (backend,) = data.manifest["scenario"]["backends"]
+    scenario = {**data.manifest["scenario"], "backends": [{**backend, "server": server}]}
+    return replace(data, manifest={**data.manifest, "scenario": scenario})
+
+
+@pytest.mark.parametrize(
+    ("server", "count", "mib"),
+    [
+        ({}, 3, 1320), ({"native": False, "docker": {"image": "i"}}, 3, 1320),
+        ({"docker": {"image": "i"}}, 1, 3300), ({"native": True}, 1, 3300),
+        ({"repository": "models"}, 1, 3300), ({"url": "http://there:8000"}, 1, 3300),
+    ],
+)  # fmt: skip
+def test_a_triton_without_stubs_of_ours_holds_all_of_it_in_one_process(
+    server: dict[str, object], count: int, mib: int
+) -> None:
+    """A limit of a part of it would end it as it loads."""
+    need = make_plan(served(**server), planned.demand(), Asked()).sized.need
+    assert need is not None
+    assert (need.processes, need.process_mib) == (count, mib)
+    asked = make_plan(served(**server), planned.demand(), Asked(processes=3)).sized.need
+    assert asked is not None
+    assert asked.process_mib == 1320
+
+
+def test_it_is_said_where_a_scheduler_may_put_more_on_a_card_than_hold_there() -> None:
+    """By memory four of 3,300 MiB; by compute two of them, each busy for half of the time."""
+    data = planned.run(gpu_utilization_percent=50.0)
+    found = make_plan(data, planned.demand(), Asked())
+    rows = {row.system.name: row for row in found.systems}
+    hami = rows["hami"]
+    assert hami.fit is not None and hami.rounded is not None
+    assert (hami.fit.per_card, hami.fit.binding, hami.rounded.crowded) == (2, "compute", 4)
+    assert hami.rounded.notes[-1] == (
+        "it places by what is written, up to 4 on a card, and 2 hold there (compute binds): "
+        "--compute 50, or a request of 5,121 MiB keeps the others off"
+    )
+    kai = rows["kai"]
+    assert kai.rounded is not None
+    assert kai.rounded.notes[-1].endswith(": a request of 5,121 MiB keeps the others off")
+    assert any(text.startswith("arena, arena-128mib, ack, ack-128mib and 12 more may put more")
+               for text in found.estimates)  # fmt: skip
+    for name in ("mps", "hami-core", "device-plugin", "dra-mps", "dra-mig"):
+        other = rows[name].rounded
+        assert other is not None and other.crowded is None, name
+
+
+@pytest.mark.parametrize("asked", [{"compute": 50}, {}])
+def test_nothing_is_said_where_what_is_written_keeps_them_apart(asked: dict[str, int]) -> None:
+    """Half of a card's compute for each; or two replicas, of which a card holds two."""
+    data = planned.run(gpu_utilization_percent=50.0)
+    demand = planned.demand(1000.0 if asked else 300.0)
+    found = make_plan(data, demand, Asked(systems=("hami", "dra-hami"), **asked))
+    assert all(row.rounded and row.rounded.crowded is None for row in found.systems)
+    assert not any("memory alone" in text for text in found.estimates)
+
+
+def test_a_request_as_the_note_has_it_keeps_the_others_off() -> None:
+    for name in ("hami", "hami-percentage", "kai", "arena", "gpushare-mib", "volcano-vgpu"):
+        need = Need(5121, 5121, card_mib=planned.CARD)
+        rounded = SYSTEMS[name].request(need)
+        assert isinstance(rounded, Rounded)
+        assert rounded.per_card == 2, name
 
 
 def test_without_a_gpu_replicas_are_planned_and_systems_refuse() -> None:
@@ -98,6 +176,6 @@ def test_the_card_is_the_one_that_the_backend_ran_on() -> None:
         "machine": {"gpus": [*data.manifest["machine"]["gpus"], other]},
     }
     found = make_plan(type(data)(data.path, manifest, data.events), planned.demand(), Asked())
-    assert found.card == "NVIDIA Large, 81559 MiB"
+    assert found.card == "NVIDIA Large, 81,559 MiB"
     assert found.sized.need is not None
     assert (found.sized.need.card_mib, found.sized.need.driver) == (81_559, 615)

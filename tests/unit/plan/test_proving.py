@@ -118,13 +118,15 @@ def test_a_partial_cap_verifies_nothing_whatever_holds_under_it():
         per_process=True, partial=True,
     )  # fmt: skip
     assert (proof.held, proof.verified) == (True, False)
-    assert sentence(proof).startswith("Not verified, as the cap is partial (half): 1000 MiB of GPU")
+    assert sentence(proof).startswith(
+        "Not verified, as the cap is partial (half): 1,000 MiB of GPU"
+    )
     assert "The smallest that works is 307 MiB" in sentence(proof)
 
 
 def test_the_sentence_says_what_holds_and_what_does_not():
     assert sentence(search(1000, threshold(300))) == (
-        "Verified under a group: 1000 MiB of host memory holds seen at 1000. The smallest that "
+        "Verified under a group: 1,000 MiB of host memory holds seen at 1000. The smallest that "
         "works is 307 MiB (to 20 MiB); 297 MiB fails: seen at 297."
     )
 

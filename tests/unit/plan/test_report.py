@@ -16,7 +16,10 @@ from harness.plan.outputs import no_files
 from harness.plan.planning import Asked, Plan, make_plan
 from harness.plan.proving import Proof, Trial
 from harness.plan.report import memory_charts, view, write_report
+from harness.report.charts.matplotlib import svg
 from harness.report.model.section import Charts, Code, Masthead, Section, TableBlock, Text, Verdict
+from harness.report.outputs.html import render_print
+from harness.report.outputs.pdf import _book
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +50,7 @@ def test_page_1_has_the_answer_the_proof_and_what_to_ask_for(plan: Plan) -> None
     said = lines(first)
     assert isinstance(first.blocks[0], Masthead)
     assert list(said) == ["TAKE", "PROOF", "ASK FOR", "WHY", "BEWARE"]
-    assert said["TAKE"][0].startswith("7 replicas of served/b1/c1, each asking for 3300 MiB")
+    assert said["TAKE"][0].startswith("7 replicas of served/b1/c1, each asking for 3,300 MiB")
     assert said["PROOF"][0].startswith("Nothing of this was tried under a cap")
     assert said["ASK FOR"][0] == (
         "HAMi 2.10: nvidia.com/gpumem = 3300, 3,300 MiB; 4 a card, memory binds. Enforced by "
@@ -60,7 +63,7 @@ def test_a_proof_stands_on_page_1_and_with_all_its_trials(
     plan: Plan, outcome: str, bad: bool
 ) -> None:
     found = sections(proven(plan, outcome, "fails"))
-    word = "Not verified" if bad else "Verified under CUDA MPS: 1320 MiB of GPU memory a process"
+    word = "Not verified" if bad else "Verified under CUDA MPS: 1,320 MiB of GPU memory a process"
     assert lines(found["summary"])["PROOF"][0].startswith(word)
     (verdict,) = (b for b in found["summary"].blocks if isinstance(b, Verdict))
     assert dict(verdict.entries)["PROOF"][0].spans[0].bad is bad
@@ -103,13 +106,22 @@ def test_without_gpu_memory_there_is_no_card_and_one_reason_for_all() -> None:
     assert (chart.y_title, chart.bounds) == ("Host memory (MiB)", ())
     assert "files" not in found
     assert lines(found["summary"])["ASK FOR"] == [no_files(plan)]
-    (said,) = (b for b in found["systems"].blocks if isinstance(b, Text))
+    said, *refusal = (b for b in found["systems"].blocks if isinstance(b, Text))
     assert said.text == no_files(plan)
     assert not [b for b in found["systems"].blocks
                 if isinstance(b, TableBlock) and b.title == "Request by system"]  # fmt: skip
-    refused = next(b for b in found["systems"].blocks
-                   if isinstance(b, TableBlock) and b.title == "Refused")  # fmt: skip
-    assert len(refused.table.rows) == 1
+    assert len(refusal) == 1
+    assert "ecs and gke: The run has no GPU memory to ask for." in refusal[0].text
+
+
+def test_many_refusals_leave_the_print_its_size() -> None:
+    """A line that can't be broken would shrink all of its pages."""
+    data = planned.run(gpu_memory_mib=None)
+    plan = make_plan(data, planned.demand(), Asked())
+    found = view(plan, data, service_of(plan, Written()))
+    drawings = {chart.id: svg(chart) for chart in found.printed_charts()}
+    book = _book(render_print(found, drawings, {}))
+    assert book.get_document_width() <= book.get_viewport_width() + 1
 
 
 def test_why_there_are_no_files_is_read_in_both_pages(tmp_path: Path) -> None:
@@ -131,7 +143,7 @@ def test_the_files_are_those_that_are_written(plan: Plan) -> None:
         for system in ("hami", "kai", "volcano-vgpu") for name in ("kubernetes", "keda")
     }  # fmt: skip
     verified = [b for b in sections(proven(plan, "holds"))["files"].blocks if isinstance(b, Code)]
-    assert verified[0].text.startswith("# Made by harness plan; 1320 MiB a process verified")
+    assert verified[0].text.startswith("# Made by harness plan; 1,320 MiB a process verified")
 
 
 def test_both_pages_are_written_and_a_hostile_name_is_text_in_them(tmp_path) -> None:

@@ -64,6 +64,15 @@ def test_no_more_replicas_are_put_on_a_card_than_held_the_target_together(shared
     assert harder[4000.0] == 13, "26 replicas"
 
 
+def test_equal_parts_of_a_card_are_no_more_than_held_the_target_together(shared: Path) -> None:
+    """The plugin's file says how many share a card, whatever the plan says beside it."""
+    alone, found = rows(plan(None)), rows(plan(shared))
+    for name in ("device-plugin", "device-plugin-time-slicing", "gke"):
+        assert int(alone[name].rounded.written) > 2
+        assert found[name].rounded.written == "2"
+        assert (found[name].fit.per_card, found[name].fit.by_sharing) == (2, 2)
+
+
 @pytest.mark.parametrize(
     ("data", "demand", "said"),
     [
@@ -86,7 +95,7 @@ def test_replicas_that_carried_less_than_is_planned_show_nothing(shared: Path) -
     base = run()
     fast = tuple(replace(e, throughput=1e5) if hasattr(e, "throughput") else e for e in base.events)
     found = plan(shared, replace(base, events=fast))
-    assert any("shows none that does with 8e+04 inferences" in text for text in found.estimates)
+    assert any("shows none that does with 80,000 inferences" in text for text in found.estimates)
     assert all(row.fit.by_sharing is None for row in found.systems if row.fit)
 
 

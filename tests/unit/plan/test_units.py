@@ -11,9 +11,11 @@ from harness.errors import UsageError
 from harness.plan.units import (
     ceil_div,
     hami_core_text,
+    measured,
     mps_text,
     quantity_text,
     share_of,
+    stated,
 )
 
 SIZES = {"G": 1024, "M": 1, "Gi": 1024, "Mi": 1}
@@ -37,3 +39,18 @@ def test_what_is_no_share_is_refused(text: str) -> None:
 def test_shares() -> None:
     assert share_of("20%") == share_of("0.2") == pytest.approx(0.2)
     assert (ceil_div(8, 4), ceil_div(9, 4)) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(2000.0, "2,000"), (1e6, "1,000,000"), (0.5, "0.5"), (20.0, "20"), (1e-9, "1e-09"), (0, "0")],
+)
+def test_a_figure_is_as_it_was_given(value: float, text: str) -> None:
+    assert stated(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(8e4, "80,000"), (158.81, "158.8"), (9.10, "9.1"), (1807.0, "1,807")]
+)
+def test_what_was_measured_has_four_digits(value: float, text: str) -> None:
+    assert measured(value) == text

@@ -20,6 +20,16 @@ def test_the_exit_code_is_of_failures_and_of_the_target(good: Results, tmp_path:
     assert exit_code(failed) == 1
 
 
+def test_what_is_undecided_has_a_code_of_its_own(tmp_path: Path) -> None:
+    """As a plan's: 1 is for what was shown."""
+    near = dict.fromkeys((1, 2, 3), 20.0)
+    found = write_shared(
+        tmp_path / "near", full(pairs=False, replicas=None), p99_ms=near, spread=0.2, rounds=3
+    )
+    assert found.fits(found.modes[0])[0].verdict == "undecided"
+    assert exit_code(found) == 4
+
+
 def test_answer_and_paths_are_printed(good: Results, capsys: pytest.CaptureFixture[str]) -> None:
     run = good.data.path
     assert finish(run, report=True, quiet=False, as_json=False) == 0
