@@ -17,7 +17,7 @@ from harness.triton.client.common import ServerTarget
 
 TIMEOUT_S = 0.8
 PATIENCE_S = 15.0
-"""Connecting (5 s), the load and its end, three limits of a client's block; and a busy machine."""
+"""Connecting (5 s), the load and its end, a client's block; and a busy machine."""
 MOST_BYTES = 600 << 20
 CASES = [("http", name) for name in HTTP] + [("grpc", name) for name in GRPC]
 SCRIPTS = {"http": {**HTTP, **JSON}, "grpc": GRPC}

@@ -148,7 +148,7 @@ class TritonCaller(Caller[TritonRequest, TritonReply]):
     def __enter__(self) -> Self:
         self.connection = connect(self._protocol, self._target)
         with self.connection.setting_up:
-            self.connection.client.is_server_live(**self.connection.limit)  # connects
+            self.connection.client.is_server_live(**self.connection.within)  # connects
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
@@ -35,11 +34,11 @@ class Connection:
         require(f"tritonclient.{self.protocol}")
         self.target = target
         self.limit: Mapping[str, float] = {}
-        """What each call is given to end in time, where the client was not told before."""
-        self.as_json: Mapping[str, float] = {}
-        """What it is given so that its answer is a dict."""
+        """What a request is given to end in time, where the client was not told before."""
+        self.json: Mapping[str, bool] = {}
+        """What any other is given so that its answer is a dict."""
         self.client = self.connect()
-        if headers := self.headers():
+        if headers := self.target.access.metadata:
             self.client.register_plugin(lambda request: request.headers.update(headers))
         self.sending = Translated(target, self.request_errors())
         """For requests: the server answers with an error, late, or not at all."""
@@ -51,12 +50,18 @@ class Connection:
         raise NotImplementedError
 
     def patience(self) -> AbstractContextManager[object]:
-        """What ends a block that is not done in time, where each call's limit is not enough."""
-        return contextlib.nullcontext()
+        """What ends a block whose calls, together, take longer than a request may."""
+        raise NotImplementedError
 
-    def headers(self) -> Sequence[tuple[str, str]]:
-        """What each call carries besides: tokens, as the scenario has them."""
-        return self.target.access.headers
+    @property
+    def within(self) -> Mapping[str, float]:
+        """What another call is given: of a block, what is left of its time."""
+        return self.limit
+
+    @property
+    def as_json(self) -> Mapping[str, float]:
+        """The same, and that its answer is a dict."""
+        return {**self.within, **self.json}
 
     def request_errors(self) -> ErrorTable:
         """What the client raises for a request."""
@@ -111,8 +116,8 @@ class Connection:
         """What the server says about the model. Raises ServerError, also when it is not ready."""
         with self.setting_up:
             name, version = self.target.name, self.target.version
-            if not self.client.is_model_ready(name, version, **self.limit):
-                self.client.get_server_metadata(**self.limit)  # a proxy that lets nobody in says so
+            if not self.client.is_model_ready(name, version, **self.within):
+                self.client.get_server_metadata(**self.within)  # a proxy says so
                 raise not_ready(self.target, self.index())
             metadata = self.client.get_model_metadata(name, version, **self.as_json)
             message = proto().from_dict(metadata, proto().ModelMetadata())

@@ -24,21 +24,21 @@ def load_remote(spec: TritonSettings, name: str, load_timeout: float) -> Callabl
     assert spec.server.url is not None
     target = ServerTarget(spec.server.url, name, load_timeout, access=access_of(spec.server))
     connection = connect(spec.protocol, target)
-    client, limit = connection.client, connection.limit
+    client = connection.client
 
     def unload() -> None:
         """Failing here changes no number: the measurements are done."""
         with contextlib.suppress(Exception):
-            client.unload_model(name, **limit)
+            client.unload_model(name, **connection.within)
         with contextlib.suppress(Exception):
             connection.close()
 
     try:
         with connection.patience():
-            if client.is_model_ready(name, **limit):
+            if client.is_model_ready(name, **connection.within):
                 connection.close()
                 return lambda: None
-            client.load_model(name, **limit)
+            client.load_model(name, **connection.within)
     except Exception as error:
         refused = _refused(connection, error)
         with contextlib.suppress(Exception):

@@ -6,8 +6,11 @@ the caller's own connection, waits and parses the answer.
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
@@ -32,6 +35,8 @@ class GrpcConnection(Connection):
     """One channel with a connection that no other shares; each call is told its time limit."""
 
     protocol = "grpc"
+    _until = math.inf
+    """When the calls of a block have to be done."""
 
     def connect(self) -> Client:
         """The official client for the server, with its TLS."""
@@ -39,8 +44,7 @@ class GrpcConnection(Connection):
 
         target, credentials = self.target, None
         options: list[tuple[str, int | str]] = [*CHANNEL]
-        self.limit = {"client_timeout": target.timeout}
-        self.as_json = {**self.limit, "as_json": True}
+        self.limit, self.json = self.within, {"as_json": True}
         if (tls := target.access.tls) is not None:
             credentials, more = grpc_credentials(target.address, tls)
             options += more
@@ -49,9 +53,19 @@ class GrpcConnection(Connection):
         )
         return client
 
-    def headers(self) -> Sequence[tuple[str, str]]:
-        """The same as metadata, whose names are lower case."""
-        return self.target.access.metadata
+    @contextlib.contextmanager
+    def patience(self) -> Iterator[None]:
+        """The client's limit is one for each call."""
+        self._until = time.monotonic() + self.target.timeout
+        try:
+            yield
+        finally:
+            self._until = math.inf
+
+    @property
+    def within(self) -> Mapping[str, float]:
+        """A call with no time left is late at once."""
+        return {"client_timeout": min(self.target.timeout, self._until - time.monotonic())}
 
     def request_errors(self) -> errors.ErrorTable:
         """One exception for everything; its code and its words say which it was."""
@@ -86,6 +100,6 @@ def _setup_failed(target: ServerTarget, error: Exception) -> HarnessError:
     if answer := errors.in_http(target, error):
         return answer
     nobody = status == "UNAVAILABLE" and errors.of_transport(errors.message_of(error))
-    if nobody or status in ("DEADLINE_EXCEEDED", "UNIMPLEMENTED"):
-        return errors.unreachable(target, error)
-    return errors.setup_failed(target, error)
+    kinds = {"DEADLINE_EXCEEDED": errors.silent, "UNIMPLEMENTED": errors.unreachable}
+    become = errors.unreachable if nobody else kinds.get(status, errors.setup_failed)
+    return become(target, error)

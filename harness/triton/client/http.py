@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     import gevent.socket
     from tritonclient.http import InferResult
 
-PATIENCE = 3
-"""Times the limit of a call that all calls of a block together may take."""
-
 
 class HttpConnection(Connection):
     """One keep-alive connection; the client is told its time limit when it is made."""
@@ -64,13 +61,12 @@ class HttpConnection(Connection):
         """The client's own limit is one for each read: an answer may come byte by byte."""
         import gevent
 
-        limit, before = PATIENCE * self.target.timeout, self._exchange.until
-        self._exchange.begin(limit)
+        self._exchange.begin(self.target.timeout)
         try:
-            with gevent.Timeout(limit, TimeoutError):
+            with gevent.Timeout(self.target.timeout, TimeoutError):
                 yield
         finally:
-            self._exchange.until = before
+            self._exchange.until = math.inf
 
     def infer(self, inputs: object, outputs: object = None) -> TritonReply:
         """As every connection's, with a limit on the whole answer."""
@@ -107,13 +103,9 @@ class HttpConnection(Connection):
 
         def row(become: errors.Become) -> errors.Become:
             def ours(target: ServerTarget, error: Exception) -> HarnessError:
-                match self._exchange.ended:
-                    case "":
-                        return become(target, error)
-                    case deadline.LATE:
-                        return late(target, error)
-                    case why:
-                        return BackendError(f"Triton at {target.address} answers {why}")
+                if (why := self._exchange.ended) in ("", deadline.LATE):
+                    return (late if why else become)(target, error)
+                return BackendError(f"Triton at {target.address} answers {why}")
 
             return ours
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -41,8 +43,11 @@ class Plain(Connection):
     protocol = "http"
 
     def connect(self) -> Any:
-        self.limit, self.as_json = {"client_timeout": 2.0}, {"as_json": True}
+        self.limit = {"client_timeout": 2.0}
         return Client()
+
+    def patience(self) -> AbstractContextManager[object]:
+        return contextlib.nullcontext()
 
     def request_errors(self) -> errors.ErrorTable:
         return ((ValueError, lambda target, error: BackendError(f"{target.name}: {error}")),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -29,14 +30,44 @@ class Full(service_pb2_grpc.GRPCInferenceServiceServicer):
     ModelInfer = ModelReady
 
 
-@pytest.fixture
-def server() -> Iterator[tuple[Any, ServerTarget]]:
+class Slow(service_pb2_grpc.GRPCInferenceServiceServicer):
+    """Takes most of a call's limit for each."""
+
+    def ModelReady(self, request: Any, context: Any) -> Any:
+        time.sleep(0.8)
+        return service_pb2.ModelReadyResponse(ready=True)
+
+    def ModelMetadata(self, request: Any, context: Any) -> Any:
+        time.sleep(0.8)
+        return service_pb2.ModelMetadataResponse(name="m")
+
+    def ModelConfig(self, request: Any, context: Any) -> Any:
+        time.sleep(0.8)
+        return service_pb2.ModelConfigResponse()
+
+
+def served(servicer: Any) -> tuple[Any, str]:
     server = grpc.server(ThreadPoolExecutor(2))
-    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(Full(), server)
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    yield server, ServerTarget(f"127.0.0.1:{port}", "m", 10.0)
+    return server, f"127.0.0.1:{port}"
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[Any, ServerTarget]]:
+    server, address = served(Full())
+    yield server, ServerTarget(address, "m", 10.0)
     server.stop(0)
+
+
+def test_what_is_said_of_a_server_is_of_all_its_calls() -> None:
+    running, address = served(Slow())
+    began = time.monotonic()
+    with pytest.raises(ServerError, match="no whole answer within 1 s"):
+        fetch("grpc", address, "m", timeout=1.0)
+    assert time.monotonic() - began < 1.5
+    running.stop(0)
 
 
 def test_unavailable_may_be_an_answer(server: tuple[Any, ServerTarget]) -> None:

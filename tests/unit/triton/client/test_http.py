@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -30,6 +32,9 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
+        if Handler.answer == "drip":
+            self._drip()
+            return
         Handler.seen.append(self.headers.get("Authorization"))
         self._send(400 if "/models/" in self.path else 200, {"name": "other"})
 
@@ -42,6 +47,14 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         self._send(400, {"error": "the words of the server"})
+
+    def _drip(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            while not Handler.over.wait(0.1):
+                self.wfile.write(b" ")
 
     def _send(self, status: int, data: object) -> None:
         body = json.dumps(data).encode()
@@ -96,9 +109,20 @@ def test_a_connection_that_breaks_and_a_server_that_is_gone(server: ThreadingHTT
         fetch("http", where.address, "m")
 
 
+def test_a_server_that_answers_bit_by_bit_has_the_time_that_is_said(
+    server: ThreadingHTTPServer,
+) -> None:
+    Handler.answer, began = "drip", time.monotonic()
+    where = target(server).address
+    with pytest.raises(ServerError, match="no whole answer within 1 s"):
+        fetch("http", where, "m", timeout=1.0)
+    assert time.monotonic() - began < 2.0
+
+
 def test_headers_go_along_and_a_model_that_is_not_ready_is_named(
     server: ThreadingHTTPServer,
 ) -> None:
+    Handler.answer = "refuse"
     access = Access(headers=(("Authorization", "Bearer t"),))
     with pytest.raises(ServerError, match="no model 'm' ready"):
         fetch("http", target(server).address, "m", access)
