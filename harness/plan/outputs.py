@@ -120,7 +120,8 @@ def page(plan: Plan) -> RenderableType:
         _systems(plan) if reason is None else Text(reason, style="yellow"),
         Text(""), _what_if(plan),
     ]  # fmt: skip
-    parts += [Text(""), *map(Text, memory_lines(plan))] if plan.memory_model else []
+    said = list(memory_lines(plan))
+    parts += [Text(""), *map(Text, said)] if said else []
     parts += [Text(""), *map(Text, plan.together.answers)] if plan.together else []
     for title, lines in (
         ("Refused", tuple(
@@ -143,6 +144,7 @@ def refused(plan: Plan) -> dict[str, list[SystemPlan]]:
 
 def memory_lines(plan: Plan) -> Iterator[str]:
     """The fitted memory, its error, and the estimates that were asked for."""
+    yield from _parts_lines(plan)
     model = plan.memory_model
     if model is None:
         return
@@ -159,6 +161,20 @@ def memory_lines(plan: Plan) -> Iterator[str]:
             f"{found.high:,.0f}); not measured"
             + (", and beyond what was: an extrapolation." if found.extrapolated else ".")
         )
+
+
+def _parts_lines(plan: Plan) -> Iterator[str]:
+    """The peak by the stages of its start, and what the runtime says of it."""
+    found = plan.parts
+    if found is None:
+        return
+    stages, said = (
+        ", ".join(f"{part.name} {part.mib:,.0f}" for part in parts)
+        for parts in (found.stages, found.allocators)
+    )
+    yield f"The peak by the stages of its start, round {found.round + 1}, in MiB: {stages}."
+    if said:
+        yield f"Of it, as the runtime says: {said}."
 
 
 def _each(name: str) -> str:
@@ -266,6 +282,7 @@ def json_text(plan: Plan) -> str:
             "cost_per_million": plan.cost_per_million,
         },
         "memory": None if sized.need is None else {**asdict(sized.need), "margin": plan.margin},
+        "memory_parts": None if plan.parts is None else asdict(plan.parts),
         "memory_model": _memory_json(plan),
         "sharing": None if plan.together is None else plan.together.to_json(),
         "no_files": no_files(plan),

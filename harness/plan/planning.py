@@ -16,6 +16,7 @@ from harness.plan.memory_model import (
     fit_memory,
     instances_of,
 )
+from harness.plan.memory_parts import MemoryParts, parts_of
 from harness.plan.proving import Proof
 from harness.plan.rounding import Need, Refused, Rounded
 from harness.plan.sizing import (
@@ -114,6 +115,8 @@ class Plan:
     """Of the chosen backend's GPU memory; None where too few points were measured."""
     at: tuple[Estimate, ...] = ()
     """By that model."""
+    parts: MemoryParts | None = None
+    """What its peak is made of; None where its start was not watched."""
     price: float | None = None
     """Of a GPU for an hour, as the scenario says it."""
     proof: Proof | None = None
@@ -250,9 +253,10 @@ def make_plan(data: RunData, demand: Demand, asked: Asked) -> Plan:
             "others", fix="measure more batch sizes or callers (at least two more than the terms)",
         )  # fmt: skip
     rows = tuple(_row(sizer, system, sized, demand) for system in systems)
+    kind = str(sizer.settings(sized.candidate.backend).get("kind", ""))
     return Plan(
-        run=str(data.path), scenario=str(data.scenario.get("scenario", "")),
-        kind=str(sizer.settings(sized.candidate.backend).get("kind", "")),
+        run=str(data.path), scenario=str(data.scenario.get("scenario", "")), kind=kind,
+        parts=parts_of(data, sized.candidate, kind),
         card=_card(sizer, sized.candidate.backend), demand=demand, margin=asked.margin, sized=sized,
         systems=rows,
         what_if=tuple(_what_if(sizer, demand)), undecided=found.undecided,
@@ -321,9 +325,8 @@ def _crowded(rows: Sequence[SystemPlan]) -> Iterator[str]:
     names = [row.system.name for row in rows if row.rounded and row.rounded.crowded]
     if names:
         yield (
-            f"{labels.listed(labels.some(names, FEW_NAMES))} may put more replicas on a card than "
-            "hold there, as what is written counts memory alone: what bites says what keeps them "
-            "off"
+            f"by what is written more replicas may come onto a card than hold there, in "
+            f"{labels.listed(labels.some(names, FEW_NAMES))}: what bites says what keeps them off"
         )
 
 

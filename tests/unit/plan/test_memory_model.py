@@ -169,7 +169,7 @@ def test_on_a_recorded_gpu_run_points_that_are_left_out_are_predicted(recorded, 
 def test_the_page_says_what_was_fitted_how_far_off_it_is_and_that_it_is_an_estimate(recorded):
     data, _ = recorded
     plan = make_plan(data, demand(1000.0, 500.0), Asked(at=(Combination(1000, 1),)))
-    first, second = memory_lines(plan)
+    *_, first, second = memory_lines(plan)
     assert first.startswith(f"GPU memory of {plan.sized.candidate.backend}, fitted to 9 points: ")
     assert "A point predicted by the others is off by" in first
     assert second.startswith("Estimate for batch 1000, 1 caller: ")
