@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,101 +18,108 @@ from harness.measure.steady import Steadiness
 from harness.measure.transient import Leak
 from harness.results.samples import OK, SHED, UNFINISHED, Int64, Samples
 
-FLAGS: dict[str, str] = {
-    "few_requests": "fewer requests finished than the percentiles need: some are n/a",
-    "few_tail_episodes": "p99 rests on fewer than 40 slow stretches over all rounds and may be too "
-    "low; below 16 it is a lower bound only; a longer window helps",
-    "window_cut": "the window ended at its longest allowed length before enough requests finished",
-    "errors": "some requests failed; percentiles count them as slower than everything else",
-    "all_failed": "no request succeeded within its time-out",
-    "count_mismatch": "client and server disagree on the number of requests in the window",
-    "metrics_disagree": "the server's /metrics and its statistics differ about the window",
-    "no_telemetry": "memory, processor time or the GPU could not be read: what is missing is n/a",
-    "foreign_load": "other processes used more than a tenth of the CPUs, or of the CPU quota, that "
-    "this run may use",
-    "cpu_steal": "the hypervisor gave more than 5 % of the CPU time that was wanted to others",
-    "cpu_quota": "the CPU quota of the control group was used up in more than 5 % of its periods: "
-    "it held the run back",
-    "parity": "outputs disagree with the reference, or the server's model configuration; measured "
-    "because the scenario says so",
-    "wrong_outputs": "outputs sampled under load disagree with the reference",
-    "outputs_differ": "outputs of this configuration disagree with the reference at another of its "
-    "points: none of them is a candidate",
-    "colocated_invalid": "a co-located model can't be believed in this point: see there",
-    "client_not_sending": "the load generator sent less than 99 % of what the schedule asked for",
-    "client_late": "the load generator sent requests too late: its own delay is in the numbers",
-    "slots_full": "at times max_outstanding requests were open and later ones waited for the "
-    "server: their response times hold the wait",
-    "client_busy": "the load generator used more than 80 % of a core: it may be the bottleneck",
-    "client_near_ceiling": "the rate is above half of what the load generator reaches at all",
-    "littles_law": "concurrency, throughput and latency contradict each other (Little's law)",
-    "no_steady_state": "NO STEADY STATE: latency was still drifting within the window",
-    "warm_up_leak": "the window begins with slow requests: the warm-up was not over, and they are "
-    "in the numbers; a longer warm-up helps",
-    "host_bound": "launching the work held the GPU back: the host needed more than 80 % of the "
-    "computing time for it, or of the time of the one thread that begins all requests",
-    "throttled": "the GPU slowed its clocks down (temperature, power brake or hardware) in the "
-    "window",
-    "power_cap": "at the power cap: the GPU's clocks were what its power limit allows",
-    "foreign_gpu_process": "another process used the GPU in the window",
-    "from_cache": "the server answered from its response cache: the numbers are the cache's, not "
-    "the model's; switch it off in the config.pbtxt, or rank such points with `rank_cached: true`",
-    "cache_hits": "answers came from the server's response cache, and the scenario ranks them",
-    "clock_spread": "the GPU's clock varied more than a steady load explains",
-}
-"""Code → what it means, in a sentence a newcomer understands; `failed_<reason>` is a round."""
 
-SHORT: dict[str, str] = {
-    "few_tail_episodes": "p99 uncertain",
-    "window_cut": "short measuring time",
-    "errors": "requests failed",
-    "all_failed": "all requests failed",
-    "count_mismatch": "client and server count differently",
-    "metrics_disagree": "the server's own figures differ",
-    "no_telemetry": "readings missing",
-    "foreign_load": "machine was busy",
-    "cpu_steal": "CPU taken by other virtual machines",
-    "cpu_quota": "held back by the CPU quota",
-    "parity": "outputs differ from the reference",
-    "outputs_differ": "wrong outputs at another point",
-    "colocated_invalid": "co-located model invalid",
-    "client_not_sending": "load generator sent too little",
-    "client_late": "load generator late",
-    "client_busy": "load generator busy",
-    "client_near_ceiling": "load generator near its limit",
-    "slots_full": "requests waited for a free slot",
-    "littles_law": "figures contradict each other",
-    "no_steady_state": "drifted",
-    "warm_up_leak": "warm-up was not over",
-    "host_bound": "CPU too slow to feed the GPU",
-    "throttled": "GPU slowed by heat or power supply",
-    "power_cap": "at the power cap",
-    "foreign_gpu_process": "GPU was busy with another process",
-    "from_cache": "answered from a cache",
-    "cache_hits": "some answers from a cache",
-    "clock_spread": "GPU clock varied",
-}
-"""Code → what tables say; the others by their code."""
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A rule that was broken, in words, and what follows."""
 
-WRONG = frozenset({"parity", "wrong_outputs"})
-"""Flags by which a configuration gives wrong answers: none of its points is a candidate."""
+    short: str
+    """What tables say; empty: its code."""
+    words: str
+    """What it means, in a sentence a newcomer understands."""
+    effect: Literal["", "invalid", "wrong"] = ""
+    """Whether a point is INVALID where half of its rounds or more carry it; and whether its
+    configuration gives wrong answers, so that none of its points is a candidate."""
+    outside: str = ""
+    """Where its cause comes from outside the run: what to do. Such a round is disturbed: it is left
+    out of the point's value and measured again, whatever its value is."""
 
-INVALIDATES = frozenset({
-    *WRONG, "all_failed", "outputs_differ", "client_not_sending", "client_late", "client_busy",
-    "client_near_ceiling", "littles_law", "no_steady_state", "warm_up_leak", "foreign_gpu_process",
-    "throttled", "colocated_invalid", "from_cache",
-})  # fmt: skip
-"""Flags that make a point INVALID where half of its rounds or more carry one of them."""
 
-OUTSIDE: dict[str, str] = {
-    "foreign_load": "end what else runs on the machine, or give the run CPUs of its own (taskset, "
-    "a cpuset)",
-    "foreign_gpu_process": "end what else runs on the GPU (nvidia-smi lists it)",
-    "throttled": "see to the GPU's cooling and power supply (nvidia-smi -q -d PERFORMANCE)",
-    "cpu_steal": "take a machine whose CPUs are not shared",
-}
-"""Flags with a cause from outside the run → what to do. A round with one is disturbed: it is left
-out of the point's value and measured again, whatever its value is."""
+FLAGS: dict[str, Flag] = {
+    "few_requests": Flag("",
+        "fewer requests finished than the percentiles need: some are n/a"),
+    "few_tail_episodes": Flag("p99 uncertain",
+        "p99 rests on fewer than 40 slow stretches over all rounds and may be too low; below 16 it"
+        " is a lower bound only; a longer window helps"),
+    "window_cut": Flag("short measuring time",
+        "the window ended at its longest allowed length before enough requests finished"),
+    "errors": Flag("requests failed",
+        "some requests failed; percentiles count them as slower than everything else"),
+    "all_failed": Flag("all requests failed",
+        "no request succeeded within its time-out", effect="invalid"),
+    "count_mismatch": Flag("client and server count differently",
+        "client and server disagree on the number of requests in the window"),
+    "metrics_disagree": Flag("the server's own figures differ",
+        "the server's /metrics and its statistics differ about the window"),
+    "no_telemetry": Flag("readings missing",
+        "memory, processor time or the GPU could not be read: what is missing is n/a"),
+    "foreign_load": Flag("machine was busy",
+        "other processes used more than a tenth of the CPUs, or of the CPU quota, that this run "
+        "may use",
+        outside="end what else runs on the machine, or give the run CPUs of its own (taskset, a "
+        "cpuset)"),
+    "cpu_steal": Flag("CPU taken by other virtual machines",
+        "the hypervisor gave more than 5 % of the CPU time that was wanted to others",
+        outside="take a machine whose CPUs are not shared"),
+    "cpu_quota": Flag("held back by the CPU quota",
+        "the CPU quota of the control group was used up in more than 5 % of its periods: it held "
+        "the run back"),
+    "parity": Flag("outputs differ from the reference",
+        "outputs disagree with the reference, or the server's model configuration; measured "
+        "because the scenario says so", effect="wrong"),
+    "wrong_outputs": Flag("",
+        "outputs sampled under load disagree with the reference", effect="wrong"),
+    "outputs_differ": Flag("wrong outputs at another point",
+        "outputs of this configuration disagree with the reference at another of its points: none "
+        "of them is a candidate", effect="invalid"),
+    "colocated_invalid": Flag("co-located model invalid",
+        "a co-located model can't be believed in this point: see there", effect="invalid"),
+    "client_not_sending": Flag("load generator sent too little",
+        "the load generator sent less than 99 % of what the schedule asked for", effect="invalid"),
+    "client_late": Flag("load generator late",
+        "the load generator sent requests too late: its own delay is in the numbers",
+        effect="invalid"),
+    "slots_full": Flag("requests waited for a free slot",
+        "at times max_outstanding requests were open and later ones waited for the server: their "
+        "response times hold the wait"),
+    "client_busy": Flag("load generator busy",
+        "the load generator used more than 80 % of a core: it may be the bottleneck",
+        effect="invalid"),
+    "client_near_ceiling": Flag("load generator near its limit",
+        "the rate is above half of what the load generator reaches at all", effect="invalid"),
+    "littles_law": Flag("figures contradict each other",
+        "concurrency, throughput and latency contradict each other (Little's law)",
+        effect="invalid"),
+    "no_steady_state": Flag("drifted",
+        "NO STEADY STATE: latency was still drifting within the window", effect="invalid"),
+    "warm_up_leak": Flag("warm-up was not over",
+        "the window begins with slow requests: the warm-up was not over, and they are in the "
+        "numbers; a longer warm-up helps", effect="invalid"),
+    "host_bound": Flag("CPU too slow to feed the GPU",
+        "launching the work held the GPU back: the host needed more than 80 % of the computing "
+        "time for it, or of the time of the one thread that begins all requests"),
+    "throttled": Flag("GPU slowed by heat or power supply",
+        "the GPU slowed its clocks down (temperature, power brake or hardware) in the window",
+        outside="see to the GPU's cooling and power supply (nvidia-smi -q -d PERFORMANCE)",
+        effect="invalid"),
+    "power_cap": Flag("at the power cap",
+        "at the power cap: the GPU's clocks were what its power limit allows"),
+    "foreign_gpu_process": Flag("GPU was busy with another process",
+        "another process used the GPU in the window",
+        outside="end what else runs on the GPU (nvidia-smi lists it)", effect="invalid"),
+    "from_cache": Flag("answered from a cache",
+        "the server answered from its response cache: the numbers are the cache's, not the "
+        "model's; switch it off in the config.pbtxt, or rank such points with `rank_cached: true`",
+        effect="invalid"),
+    "cache_hits": Flag("some answers from a cache",
+        "answers came from the server's response cache, and the scenario ranks them"),
+    "clock_spread": Flag("GPU clock varied",
+        "the GPU's clock varied more than a steady load explains"),
+}  # fmt: skip
+"""Code → what it means; `failed_<reason>` is a round."""
+WRONG = frozenset(code for code, flag in FLAGS.items() if flag.effect == "wrong")
+INVALIDATES = frozenset(code for code, flag in FLAGS.items() if flag.effect)
+OUTSIDE = {code: flag.outside for code, flag in FLAGS.items() if flag.outside}
 
 FOREIGN_SHARE = 0.1
 """Of the processors, or of the quota."""
@@ -132,12 +140,12 @@ def explain(flag: str) -> str:
     """The flag in words."""
     if flag.startswith("failed_"):
         return f"at least one round failed ({flag.removeprefix('failed_').replace('_', ' ')})"
-    return FLAGS.get(flag, flag)
+    return FLAGS[flag].words if flag in FLAGS else flag
 
 
 def short(flag: str) -> str:
     """The flag in a few words: `drifted`, `p99 uncertain`."""
-    return SHORT.get(flag, flag.replace("_", " "))
+    return (flag in FLAGS and FLAGS[flag].short) or flag.replace("_", " ")
 
 
 def causes(flags: Iterable[str]) -> list[str]:
