@@ -41,6 +41,11 @@ class UsageError(HarnessError):
     retried = False
 
 
+def did_you_mean(near: str | None = None) -> str:
+    """What a message about an unknown name ends with; nothing where no name is near."""
+    return f"; did you mean '{near}'?" if near else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One mistake in a file: where it is (1-based line and column), which key, what is wrong."""
@@ -55,8 +60,7 @@ class Problem:
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}:{self.column}: "
         key = f"{self.path}: " if self.path else ""
-        hint = f"; did you mean '{self.suggestion}'?" if self.suggestion else ""
-        return f"{where}{key}{self.message}{hint}"
+        return f"{where}{key}{self.message}{did_you_mean(self.suggestion)}"
 
 
 class ScenarioError(UsageError):

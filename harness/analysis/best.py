@@ -22,6 +22,7 @@ from harness.analysis.knee import knees
 from harness.analysis.objective import Objective
 from harness.analysis.pareto import ROUNDING, front
 from harness.analysis.summary import SummaryRow
+from harness.results.grouping import gathered
 from harness.scenario.sizes import decisive
 
 INDIFFERENCE = 0.05
@@ -172,9 +173,7 @@ def _dropped(rows: Sequence[SummaryRow], objective: Objective) -> set[str]:
     """
     if all(row.rounds > 1 for row in rows):
         return set()
-    configs: dict[str, set[str]] = {}
-    for row in rows:
-        configs.setdefault(row.backend, set()).add(row.config)
+    configs = gathered({(row.backend, row.config) for row in rows})
     sign = -objective.sign
     best: dict[int, float] = {}
     """By round, of the points that were repeated; the smallest is best."""

@@ -18,7 +18,7 @@ from typing import NoReturn
 
 import click
 
-from harness.errors import HarnessError, ScenarioError, SetupError, UnexpectedError
+from harness.errors import HarnessError, ScenarioError, SetupError, UnexpectedError, did_you_mean
 from harness.system import output
 from harness.system.credentials import outward
 from harness.version import __version__
@@ -80,7 +80,10 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As in click, with a suggestion for a name that is nearly right."""
         if args[0] not in COMMANDS and not args[0].startswith("-"):
-            ctx.fail(f"unknown command '{args[0]}'{_did_you_mean(args[0])}")
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            ctx.fail(f"unknown command '{args[0]}'{did_you_mean(*near)}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -94,13 +97,6 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError as error:
             raise _PipeError from error
-
-
-def _did_you_mean(name: str) -> str:
-    import difflib
-
-    close = difflib.get_close_matches(name, COMMANDS, n=1)
-    return f"; did you mean '{close[0]}'?" if close else ""
 
 
 @click.group(

@@ -24,7 +24,7 @@ from harness.analysis.point_detail import (
     histogram,
 )
 from harness.analysis.summary import summarize
-from harness.errors import UsageError, words_of
+from harness.errors import UsageError, did_you_mean, words_of
 from harness.gap.bound import bound_of
 from harness.measure.validity import INVALIDATES, short
 from harness.report.model.labels import counted, flag_text, place_text, why_invalid
@@ -58,8 +58,7 @@ def explained(data: RunData, point: str) -> Explanation:
     """A point that was measured. Raises UsageError that names the nearest point."""
     rows = {row.point: row for row in summarize(data.measurements, data.failures)}
     if point not in rows:
-        near = difflib.get_close_matches(point, rows, n=1, cutoff=0.5)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
+        hint = did_you_mean(*difflib.get_close_matches(point, rows, n=1, cutoff=0.5))
         raise UsageError(
             f"{data.path} has no point '{point}'{hint}",
             fix=f"harness explain {data.path} lists its points",

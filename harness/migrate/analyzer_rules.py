@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from harness.errors import did_you_mean
 from harness.migrate import perf_analyzer, values
 from harness.migrate.arguments import Given
 from harness.migrate.command import Command
@@ -228,8 +229,7 @@ def objectives(analysis: Analysis, node: Node) -> Said | None:
 
 def _metric(name: str) -> str:
     if name not in METRICS:
-        near = nearest(name, METRICS)
-        hint = f"; did you mean '{near}'?" if near else ""
+        hint = did_you_mean(nearest(name, METRICS))
         raise BadValueError(f"Model Analyzer has no metric '{name}'{hint}")
     return METRICS[name][0]
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
+from harness.errors import did_you_mean
 from harness.migrate import values
 from harness.migrate.table import BadValueError
 from harness.scenario.wording import nearest
@@ -27,8 +28,7 @@ def alternatives(found: object, message: Descriptor, path: str = "") -> list[Fie
         where = f"{path}.{key}".removeprefix(".")
         field = message.fields_by_name.get(key)
         if field is None:
-            near = nearest(key, message.fields_by_name)
-            hint = f"; did you mean '{near}'?" if near else ""
+            hint = did_you_mean(nearest(key, message.fields_by_name))
             raise BadValueError(f"{where}: config.pbtxt has no such field{hint}")
         choices.append([(key, v) for v in _of_field(value, field, where)])
     return [dict(combination) for combination in itertools.product(*choices)]

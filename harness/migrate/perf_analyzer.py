@@ -17,6 +17,7 @@ from harness.migrate.arguments import SOURCE, Given, Spelling, read
 from harness.migrate.command import Command, Rule
 from harness.migrate.draft import Draft
 from harness.migrate.table import Row, Status
+from harness.results.grouping import grouped
 from harness.scenario.reading.tree import Mark
 from harness.scenario.writing import scenario_name
 
@@ -194,9 +195,7 @@ def translate(argv: Sequence[str], directory: Path, source: str = "perf_analyzer
     """
     draft = Draft("perf_analyzer", directory, source)
     given = read(argv, SPELLINGS, draft)
-    command = Command(draft)
-    for option in given:
-        command.given.setdefault(option.name, []).append(option)
+    command = Command(draft, grouped(given, lambda option: option.name))
     names = command.given.get("model-name")
     if not names:
         draft.problem(Mark(SOURCE, 1, 1), "-m", "the model's name is missing")

@@ -10,7 +10,7 @@ from typing import get_origin
 
 from torch import nn
 
-from harness.errors import UsageError
+from harness.errors import UsageError, did_you_mean
 from harness.models.torch_model import TakesDict, TorchModel
 
 _BY_POSITION = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
@@ -95,8 +95,7 @@ def refusal(
     parts = []
     for name in unknown:
         near = difflib.get_close_matches(name, takes, 1) or (free if len(free) == 1 else [])
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        parts.append(f"{who} has no argument '{name}'{hint}")
+        parts.append(f"{who} has no argument '{name}'{did_you_mean(*near)}")
     if lacking and not unknown:
         listed = ", ".join(f"'{name}'" for name in lacking)
         parts.append(f"{who} needs {listed}, which no input gives")

@@ -9,12 +9,17 @@ K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 
-def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
-    """The items by their key, keys in the order in which they come first."""
+def gathered(pairs: Iterable[tuple[K, T]]) -> dict[K, list[T]]:
+    """What each key comes with, keys in the order in which they come first."""
     found: dict[K, list[T]] = {}
-    for item in items:
-        found.setdefault(key(item), []).append(item)
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
     return found
+
+
+def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    """The items by their key."""
+    return gathered((key(item), item) for item in items)
 
 
 def firsts(items: Iterable[T], key: Callable[[T], Hashable]) -> list[T]:

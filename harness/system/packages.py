@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable
 from types import ModuleType
 
-from harness.errors import MissingPackageError, SetupError, UsageError
+from harness.errors import MissingPackageError, SetupError, UsageError, did_you_mean
 
 REQUIREMENTS: dict[str, str] = {
     "cuda": "cuda-python",
@@ -87,8 +87,7 @@ def cant_import(name: str, error: Exception) -> UsageError:
 
 def no_attribute(name: str, attribute: str, there: Iterable[str]) -> UsageError:
     """The error for a module without the factory; `there` are the names that it has."""
-    near = difflib.get_close_matches(attribute, list(there), n=1)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
+    hint = did_you_mean(*difflib.get_close_matches(attribute, list(there), n=1))
     return UsageError(f"model.source.torch: {name} has no '{attribute}'{hint}")
 
 

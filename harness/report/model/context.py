@@ -16,7 +16,7 @@ from harness.report.model.colours import COLORS, REFERENCE_COLOR
 from harness.report.model.manifest_facts import Json, backend_specs, mapping, number, sequence, text
 from harness.report.model.served import ServedFacts, served
 from harness.results import rows, store
-from harness.results.grouping import grouped
+from harness.results.grouping import gathered, grouped
 from harness.scenario.metrics import METRICS, latency_name
 from harness.scenario.points import SHAPES
 from harness.scenario.variants import DEFAULT_CONFIG
@@ -259,9 +259,7 @@ def _objective(scenario: Json) -> Objective:
 
 
 def _names(rows: list[SummaryRow]) -> Names:
-    configs: dict[str, set[str]] = {}
-    for row in rows:
-        configs.setdefault(row.backend, set()).add(row.config)
+    configs = gathered({(row.backend, row.config) for row in rows})
     varied = frozenset(backend for backend, found in configs.items() if len(found) > 1)
     return Names(varied, alone=len(configs) == 1)
 

@@ -12,7 +12,7 @@ from harness.report.model.context import Context
 from harness.report.model.labels import counted, flag_text
 from harness.report.model.section import Block, Heading, Section, TableBlock, Text, titled
 from harness.report.sections.notes import notes
-from harness.results.grouping import grouped
+from harness.results.grouping import gathered, grouped
 
 DISTURBS = "such a round is left out of the point's value and measured again; what to do:"
 MOST_NAMED = 12
@@ -52,11 +52,10 @@ def failures_table(rows: Sequence[SummaryRow]) -> Table:
 
 def flags_table(rows: Sequence[SummaryRow]) -> Table:
     """Every flag that was raised, what it means and where."""
-    flagged: dict[str, list[SummaryRow]] = {}
-    for row in rows:
-        for flag in row.every_flag:
-            if not flag.startswith("failed_"):  # those have a table of their own
-                flagged.setdefault(flag, []).append(row)
+    flagged = gathered(
+        (flag, row) for row in rows for flag in row.every_flag
+        if not flag.startswith("failed_")  # those have a table of their own
+    )  # fmt: skip
     return listing(flagged, {
         "Flag": lambda flag: word(short(flag), note=flag),
         "What it means": lambda flag: word(flag_text(flag)),

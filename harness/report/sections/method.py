@@ -10,6 +10,7 @@ from harness.report.model.manifest_facts import backend_specs, mapping, number, 
 from harness.report.model.numbers import PERCENTILE_NAMES
 from harness.report.model.prose import paragraphs
 from harness.report.model.section import Prose, Section, Sentence, bold, compose
+from harness.results.grouping import gathered
 from harness.results.rows import CeilingRow, MeasurementRow
 
 
@@ -103,10 +104,10 @@ def ceiling_share(row: MeasurementRow) -> float | None:
 
 def _ceilings(context: Context) -> str:
     """What the load generator reached, by client and protocol."""
-    limits: dict[str, list[float]] = {}
-    for r in context.data.rows(CeilingRow):
-        if r.requests_per_s:
-            limits.setdefault(f"{r.client} over {r.protocol}", []).append(r.requests_per_s)
+    limits = gathered(
+        (f"{row.client} over {row.protocol}", rate)
+        for row in context.data.rows(CeilingRow) if (rate := row.requests_per_s)
+    )  # fmt: skip
     return listed(
         f"{min(v):,.0f}" + (f"–{max(v):,.0f}" if len(v) > 1 else "") + f" ({name})"
         for name, v in limits.items()

@@ -9,6 +9,7 @@ from harness.report.model.context import Context
 from harness.report.model.labels import counted, listed
 from harness.report.model.numbers import NOT_AVAILABLE
 from harness.report.model.section import Section, Text, titled
+from harness.results.grouping import gathered
 from harness.results.rows import MeasurementRow, ParityRow
 from harness.scenario.sizes import request_text
 
@@ -52,10 +53,8 @@ def _under_load(row: MeasurementRow) -> str:
 
 def wrong_outputs(context: Context) -> list[str]:
     """`torch-tf32 (batch 1, 8)` for each whose outputs differ from the reference's."""
-    found: dict[str, set[int]] = {}
-    for name, batch, _ in _wrong(context):
-        found.setdefault(name, set()).add(batch)
-    return [f"{n} (batch {', '.join(map(str, sorted(b)))})" for n, b in found.items()]
+    found = gathered((name, batch) for name, batch, _ in _wrong(context))
+    return [f"{n} (batch {', '.join(map(str, sorted(set(b))))})" for n, b in found.items()]
 
 
 def under_load_table(context: Context) -> Table:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from harness.errors import did_you_mean
 from harness.scenario.reading import tree
 from harness.scenario.reading.tree import Fault, Mark, Node, TreeEntry
 from harness.scenario.spec.backend import parse_name
@@ -116,7 +117,6 @@ def _index(items: list[Node], step: PathStep, done: tuple[str | int, ...]) -> in
     if done == ("backends",) and step.text in names:
         return names.index(step.text)
     known = [name for name in names if name]
-    near = nearest(step.text, known)
-    hint = f"; did you mean '{near}'?" if near else ""
+    hint = did_you_mean(nearest(step.text, known))
     where = f"the backends are {', '.join(known)}" if done == ("backends",) else "write its number"
     raise _WrongError(Fault(step.mark, f"there is no item '{step.text}': {where}{hint}", done))

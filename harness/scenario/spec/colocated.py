@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationInfo, field_validator
 
+from harness.errors import did_you_mean
 from harness.scenario.metrics import METRICS
 from harness.scenario.rules.base import Broken, remove, repeated
 from harness.scenario.spec import fields as of
@@ -176,8 +177,7 @@ def _broken_fields(
         if key == "name":
             yield remove(key, "the harness names the model", *loc)
         elif key not in MODEL_CONFIG_FIELDS:
-            near = nearest(key, MODEL_CONFIG_FIELDS)
-            hint = f"; did you mean '{near}'?" if near else ""
+            hint = did_you_mean(nearest(key, MODEL_CONFIG_FIELDS))
             yield Broken((*loc, key), f"config.pbtxt has no such field{hint}", on_key=True)
         elif (own := _OWN_KEYS.get(key)) and getattr(item, own) is not None:
             message = f"is set by `{own}` already; keep one of the two"

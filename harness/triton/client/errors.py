@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.errors import (  # isort: skip
     AccessError, DeadlineError, HarnessError, ModelRefusedError, ServerDiedError, ServerError,
-    TlsError, UnknownModelError, UnreachableError, translate,
+    TlsError, UnknownModelError, UnreachableError, did_you_mean, translate,
 )  # fmt: skip
 from harness.scenario.wording import nearest
 from harness.system.credentials import cut
@@ -205,10 +205,9 @@ def denied(target: ServerTarget, error: Exception) -> AccessError | None:
 
 def no_model(where: str, name: str, there: Sequence[str]) -> UnknownModelError:
     """The error for a model that a server or repository does not have; `there` are those it has."""
-    meant = nearest(name, there)
     names = ", ".join(sorted(there)[:LISTED]) + (", …" if len(there) > LISTED else "")
     return UnknownModelError(
-        f"{where} has no model '{name}'" + (f"; did you mean '{meant}'?" if meant else ""),
+        f"{where} has no model '{name}'{did_you_mean(nearest(name, there))}",
         fix=f"model: {{source: {{triton: NAME}}}} with one that it has: {names}"
         if there else "it has no model at all: load one there, or check url",
     )  # fmt: skip
