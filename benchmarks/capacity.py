@@ -114,8 +114,8 @@ def measure(
     return found, samples
 
 
-def run(cell: Cell, rng: np.random.Generator) -> tuple[Interval, Interval, bool]:
-    """Before, after, and whether the rounds are narrow enough to end."""
+def run(cell: Cell, rng: np.random.Generator) -> tuple[Interval, Interval]:
+    """Before and after."""
     asked = FindCapacity(latency_p99_ms=cell.target_ms)
     rows = [
         find_capacity(POINT, asked, n, functools.partial(
@@ -125,7 +125,7 @@ def run(cell: Cell, rng: np.random.Generator) -> tuple[Interval, Interval, bool]
     before, (after,) = rate_over_rounds(rows), summarize_capacity(rows)
     assert before is not None
     assert after.rate is not None
-    return before, after.rate, after.narrow
+    return before, after.rate
 
 
 def line(place: int, runs: int) -> str:
