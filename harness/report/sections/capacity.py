@@ -96,8 +96,8 @@ def limit_text(found: CapacitySummary) -> str:
         return "; ".join(found.reasons) or "no rate held in every round"
     words = {
         "target": "the latency target", "growing": "answers falling behind",
-        "client": "the load generator: the server may do more",
-        "max_rate": "max_rate: the server may do more",
+        "client": "the load generator: with client_processes or free cores the server may do more",
+        "max_rate": "max_rate: the server may do more; a higher one would tell",
     }  # fmt: skip
     return words.get(found.limit, found.limit)
 

@@ -22,7 +22,7 @@ from harness.report.model.section import TableBlock
 from harness.report.outputs.html import render_html
 from harness.report.outputs.terminal import terminal_summary
 from harness.report.sections.answer import answer
-from harness.report.sections.capacity import headline, section
+from harness.report.sections.capacity import headline, line, section
 from harness.report.sections.summary import banners, facts, title
 from harness.report.view import build_view
 from harness.results.events import RunEnded
@@ -114,6 +114,15 @@ def test_exit_code_of_a_search_without_an_answer(run: Path, change: dict, code: 
     data = read_run(run)
     events = [replace(e, **change) if isinstance(e, CapacityRow) else e for e in data.events]
     assert verdict(replace(data, events=tuple(events))).code == code
+
+
+@pytest.mark.parametrize(("limit", "helps"), [("client", "client_processes"),
+                                              ("max_rate", "a higher one")])  # fmt: skip
+def test_an_answer_that_is_not_the_servers_says_what_would_tell(run, limit, helps) -> None:
+    data = read_run(run)
+    events = [replace(e, limit=limit) if isinstance(e, CapacityRow) else e for e in data.events]
+    (summary,) = summarize_capacity([e for e in events if isinstance(e, CapacityRow)])
+    assert helps in line("fake", summary)
 
 
 def test_every_point_has_a_fold_with_its_charts(html: str, run: Path) -> None:
