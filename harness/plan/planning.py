@@ -316,7 +316,7 @@ def _row(sizer: _Sizer, system: System, sized: Sized, demand: Demand) -> SystemP
     if isinstance(rounded, Refused):
         return SystemPlan(system, None, None, rounded.why)
     found = fit(rounded, need, system.most, sized.replicas, held)
-    apart = kept_apart(rounded, found, system.name, need.card_mib, sized.replicas)
+    apart = kept_apart(rounded, found, system, need.card_mib, sized.replicas)
     return SystemPlan(system, apart, found)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from harness.plan.candidates import Candidate
 from harness.plan.rounding import Need, Rounded, fits_by_busy
-from harness.plan.systems import NO_COMPUTE, SCHEDULED
+from harness.plan.systems import System
 from harness.plan.units import ceil_div
 from harness.report.model.decision import with_margin
 
@@ -80,26 +80,27 @@ def fit(
     )  # fmt: skip
 
 
-def placed(rounded: Rounded, fit: Fit, name: str) -> int | None:
+def placed(rounded: Rounded, fit: Fit, system: System) -> int | None:
     """How many replicas a system's own scheduler puts on a card by what is written; None where it
     has none that counts, or the card's size is not known.
     """
-    if name not in SCHEDULED or fit.by_memory is None:
+    if not system.places_by or fit.by_memory is None:
         return None
-    counted = rounded.compute if name != "ecs" else None  # its percentage is a cap, and not counted
+    counted = rounded.compute if "compute" in system.places_by else None
     limits = (fit.by_memory, fit.by_system, 100 // counted if counted else None)
     return min(n for n in limits if n is not None)
 
 
-def kept_apart(rounded: Rounded, fit: Fit, name: str, card_mib: int | None, count: int) -> Rounded:
+def kept_apart(
+    rounded: Rounded, fit: Fit, system: System, card_mib: int | None, count: int
+) -> Rounded:  # fmt: skip
     """With a note where the scheduler may put more of `count` replicas on a card than hold there,
     and what keeps them off.
     """
-    most, held = placed(rounded, fit, name), fit.per_card
+    most, held = placed(rounded, fit, system), fit.per_card
     if most is None or not held or card_mib is None or min(most, count) <= held:
         return rounded
-    can = name not in NO_COMPUTE and name != "ecs"
-    do = f"--compute {100 // held}, or " if can else ""
+    do = f"--compute {100 // held}, or " if "compute" in system.places_by else ""
     note = (
         f"it places by what is written, up to {min(most, count):,} on a card, and {held:,} hold "
         f"there ({fit.binding} binds): {do}a request of {card_mib // (held + 1) + 1:,} MiB keeps "

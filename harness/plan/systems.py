@@ -42,6 +42,11 @@ class System:
     traps: tuple[str, ...] = ()
     whole_cards: bool = False
     """Whether it can't share a part of a card (MIG)."""
+    compute: bool = True
+    """Whether a share of compute can be written."""
+    places_by: tuple[str, ...] = ()
+    """What its own scheduler counts when it chooses the card: `memory`, `compute`. Empty where the
+    files say the card (parts of one, claims), or whoever starts the script."""
 
     def request(self, need: Need) -> Rounded | Refused:
         """The need in the system's unit, or why it can't be held."""
@@ -52,26 +57,14 @@ class System:
                 f"needs driver r{self.driver}; the driver is r{need.driver} (--driver for another)"
             )
         found = self.rounds(need)
-        if need.compute_percent is None or self.name not in NO_COMPUTE:
+        if need.compute_percent is None or self.compute:
             return found
         return found if isinstance(found, Refused) else replace(
             found, compute=None, notes=(*found.notes, _NO_COMPUTE)
         )  # fmt: skip
 
 
-NO_COMPUTE = frozenset({
-    "arena-128mib", "ack-128mib", "gpushare", "gpushare-mib", "volcano-gpu-share", "kai",
-    "kai-fraction", "runai", "device-plugin-time-slicing", "dra-mig", "driver-limits",
-})  # fmt: skip
-"""Systems in which no share of compute can be written."""
-SCHEDULED = frozenset({
-    "arena", "arena-128mib", "ack", "ack-128mib", "gpushare", "gpushare-mib", "hami",
-    "hami-percentage", "volcano-vgpu", "volcano-vgpu-percentage", "volcano-gpu-share", "kai",
-    "kai-fraction", "runai", "dra-capacity", "dra-hami", "ecs",
-})  # fmt: skip
-"""Systems whose own scheduler chooses the card, by what is written. With the others the files say
-it (parts of a card, claims), or whoever starts the script.
-"""
+_MEMORY, _BOTH = ("memory",), ("memory", "compute")
 _NO_COMPUTE = "no share of compute can be written here: --compute is left out"
 _GIB = "1 GiB; a card counts floor(MiB/1024)"
 _UNIT_128 = "128 MiB, where the cluster was changed"
@@ -95,38 +88,43 @@ SYSTEMS: dict[str, System] = {
             rounding.in_units(GIB, step=rounding.COMPUTE_STEP), True,
             "Enforced as the node's isolation is: by cGPU where the node has it.", 16,
             traps=(_CLUSTER, "--gpus and --gpumemory together are both written: exactly one here",
-                   "--gpucore is a multiple of 5"),
+                   "--gpucore is a multiple of 5"), places_by=_BOTH,
         ),
         System(
             "arena-128mib", "Arena serve triton, units of 128 MiB", "--gpumemory", _UNIT_128,
             "up to whole 128 MiB", rounding.in_units(128, step=rounding.COMPUTE_STEP), False,
             _ADVISORY_SCHEDULING, None, traps=(_CLUSTER,),
+            compute=False, places_by=_MEMORY,
         ),
         System(
             "ack", "ACK with isolation", "aliyun.com/gpu-mem", _GIB, "up to whole GiB",
             rounding.in_units(GIB, step=rounding.COMPUTE_STEP), True,
             "Enforced by cGPU for the container.", 16,
             traps=(_CLUSTER, _ACK_KINDS, "no managed memory with cGPU", "compute in steps of 5"),
+            places_by=_BOTH,
         ),
         System(
             "ack-128mib", "ACK, units of 128 MiB", "aliyun.com/gpu-mem", _UNIT_128,
             "up to whole 128 MiB", rounding.in_units(128, step=rounding.COMPUTE_STEP), False,
             _ADVISORY_SCHEDULING, traps=(_CLUSTER, "only nodes whose label says share"),
+            compute=False, places_by=_MEMORY,
         ),
         System(
             "gpushare", "gpushare scheduler extender", "aliyun.com/gpu-mem", _GIB,
             "up to whole GiB", rounding.in_units(GIB), False, _ADVISORY_SCHEDULING,
+            compute=False, places_by=_MEMORY,
         ),
         System(
             "gpushare-mib", "gpushare scheduler extender, by flag in MiB", "aliyun.com/gpu-mem",
             "1 MiB", "up to whole MiB", rounding.in_units(1), False, _ADVISORY_SCHEDULING,
+            compute=False, places_by=_MEMORY,
         ),
         System(
             "hami", "HAMi 2.10", "nvidia.com/gpumem", "MiB × memoryFactor", "up to whole units",
             rounding.by_factor, True,
             "Enforced by HAMi-core for the sum of the container's processes, contexts included.",
             10, traps=(_FACTOR, "never gpumem and gpumem-percentage together",
-                       "with neither, the pod takes the whole card alone"),
+                       "with neither, the pod takes the whole card alone"), places_by=_BOTH,
         ),
         System(
             "hami-percentage", "HAMi 2.10 by percentage", "nvidia.com/gpumem-percentage",
@@ -134,6 +132,7 @@ SYSTEMS: dict[str, System] = {
             rounding.by_percentage, True,
             "Enforced by HAMi-core for the sum of the container's processes, contexts included.",
             10, traps=("never gpumem and gpumem-percentage together",),
+            places_by=_BOTH,
         ),
         System(
             "hami-core", "HAMi-core alone", "CUDA_DEVICE_MEMORY_LIMIT_0", "MiB, binary suffixes",
@@ -146,33 +145,38 @@ SYSTEMS: dict[str, System] = {
             "up to whole units", rounding.volcano, True,
             "Enforced by HAMi-core where the node's mode is hami-core.",
             traps=(_FACTOR, f"a resource counts to {rounding.VOLCANO_MOST:,} only"),
+            places_by=_BOTH,
         ),
         System(
             "volcano-vgpu-percentage", "Volcano vGPU by percentage",
             "volcano.sh/vgpu-memory-percentage", "1 % of a card",
             "the cap is floored: the least percentage that holds it", rounding.by_percentage, True,
-            "Enforced by HAMi-core where the node's mode is hami-core.",
+            "Enforced by HAMi-core where the node's mode is hami-core.", places_by=_BOTH,
         ),
         System(
             "volcano-gpu-share", "Volcano gpu-share", "volcano.sh/gpu-memory", "MB",
             "up to whole MB", rounding.mib, False, _ADVISORY_SCHEDULING,
+            compute=False, places_by=_MEMORY,
         ),
         System(
             "kai", "KAI scheduler", "gpu-memory", "1 % of a card",
             "ceil(100·MiB/card)/100 of a card", rounding.kai_memory, False,
             "Advisory before KAI 0.16.4 or without its plugin; enforced with both.",
             traps=("a step is a hundredth of the card: about 816 MiB on 80 GB",),
+            compute=False, places_by=_MEMORY,
         ),
         System(
             "kai-fraction", "KAI scheduler by fraction", "gpu-fraction", "1 % of a card",
             "ceil(100·MiB/card)/100", rounding.kai_fraction, False,
             "Advisory before KAI 0.16.4 or without its plugin; enforced with both.",
+            compute=False, places_by=_MEMORY,
         ),
         System(
             "runai", "KAI gpu-fractioning, Run:ai 3.0",
             "nvidia.com/container.server.gpu-memory.limit", "MiB", "up to whole MiB, at least 1",
             rounding.quantity, True, "Enforced by the driver for the container.",
             driver=LIMITS_DRIVER, traps=("needs GPU operator 26.7.1",),
+            compute=False, places_by=_MEMORY,
         ),
         System(
             "mps", "CUDA MPS", "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT", "G, M: binary",
@@ -194,7 +198,7 @@ SYSTEMS: dict[str, System] = {
             "device-plugin-time-slicing", "NVIDIA device plugin, time-slicing",
             "sharing.timeSlicing.resources[].replicas", "replicas", "as many as fit",
             rounding.time_slicing, False,
-            "Advisory: time-slicing enforces nothing, neither memory nor compute.",
+            "Advisory: time-slicing enforces nothing, neither memory nor compute.", compute=False,
         ),
         System(
             "dra-mps", "DRA, NVIDIA driver with MPS", "defaultPinnedDeviceMemoryLimit",
@@ -207,28 +211,33 @@ SYSTEMS: dict[str, System] = {
             "the driver's smallest profile that holds it", rounding.mig, True,
             "Enforced by the hardware.", 7,
             traps=("MPS not together with dynamic MIG", "how many fit is the profiles' matter"),
+            compute=False,
         ),
         System(
             "dra-capacity", "DRA consumable capacity", "capacity.requests.memory", "a quantity",
             "up to whole MiB", rounding.quantity, False,
             "Advisory: capacity is counted, and what enforces it is the class's driver.",
             traps=("Kubernetes 1.34 has it as alpha, on since 1.36",),
+            places_by=_BOTH,
         ),
         System(
             "dra-hami", "DRA consumable capacity, HAMi's class", "capacity.requests.memory",
             "1 MiB, 1 %", "up to whole MiB", rounding.quantity, True,
             "Enforced by HAMi-core for the sum of the container's processes.",
             traps=("Kubernetes 1.34 has it as alpha, on since 1.36",),
+            places_by=_BOTH,
         ),
         System(
             "driver-limits", "driver limits (CUDA 13.4)", "NVIDIA_GPU_MEMORY_LIMIT", "MiB",
             "up to whole MiB", rounding.mib, True,
             "Enforced by the driver for a cgroup, all device memory.", driver=LIMITS_DRIVER,
             traps=("not on MIG", "container toolkit 1.20.1 or later"), whole_cards=True,
+            compute=False,
         ),
         System(
             "ecs", "Amazon ECS", "nvidiaMps.memory", "MiB", "up to whole MiB", rounding.ecs, True,
             _MPS_ENFORCED, per_process=True, traps=("one GPU a container",),
+            places_by=_MEMORY,  # a percentage is a cap, and not counted
         ),
         System(
             "gke", "GKE, MPS", "cloud.google.com/gke-max-shared-clients-per-gpu",

@@ -22,7 +22,8 @@ class Metric:
     """What is measured at a point in each round."""
 
     name: str
-    """In scenarios, rows and CSV files; it ends in the unit."""
+    """In scenarios, rows and CSV files; it ends in the unit. Where one in `_memory_mib` is asked
+    about, each point has processes of its own."""
     title: str
     unit: str = ""
     meaning: str = ""
@@ -48,7 +49,7 @@ class Metric:
     column: bool = False
     """Whether the report's tables have it."""
     optional: bool = False
-    """Whether the report's tables leave its column out where no point has it."""
+    """Whether tables leave its column out where no point has it, and a narrow terminal first."""
     terminal: str = ""
     """Title in the terminal's table; empty leaves it out there."""
     plot: str = ""

@@ -31,8 +31,9 @@ where figures need the rest; where the title of a constraint's column is folded;
 between two columns."""
 LEAST_LEFT = NAME_CELLS[0] - STATUS_CELLS // 3
 """Where constraints leave names and status less than this, they stand in tables of their own."""
-_LESS_NEEDED = ("cores", "host MiB", ERRORS, "p95 ms", "p90 ms", "GPU MiB", "p50 ms", SPREAD)
-"""What a narrow terminal does without, in this order; errors only where there are none."""
+_LESS_NEEDED = ("host MiB", ERRORS, "p90 ms", "GPU MiB", "p50 ms", SPREAD)
+"""What a narrow terminal does without, in this order, after the metrics' table's optional ones;
+errors only where there are none."""
 _STYLES = {"✓": "green", "✗": "red", "?": "yellow", "~": "dim"}
 
 
@@ -102,7 +103,7 @@ def fitting(context: Context, every: Columns, width: int) -> Columns:
     """The columns that `width` has room for, beside names and status that may be folded."""
     shown, room = dict(every), _left(context, every, width)
     longest, errors = _longest_name(context, NAME_CELLS[1]), any(r.errors for r in context.rows)
-    for title in _LESS_NEEDED:
+    for title in (*(m.terminal for m in METRICS.values() if m.optional), *_LESS_NEEDED):
         if room >= longest:
             break
         if title in shown and not (title == ERRORS and errors):

@@ -12,6 +12,7 @@ from harness.analysis.summary import SummaryRow
 from harness.report.model.context import Context
 from harness.report.outputs.terminal_table import PointsTable, columns, fitting, name_cells
 from harness.report.sections.points import status_cell
+from harness.scenario.metrics import METRICS
 
 
 def shown(context: Context, width: int, encoding: str = "utf-8") -> str:
@@ -150,3 +151,18 @@ def test_columns_are_those_that_were_measured(cpu: Context, gpu: Context) -> Non
     assert "p99 ms" in columns(replace(cpu, rows=bare))
     cores = tuple(with_metrics(r, cpu_cores=2.0) for r in cpu.rows)
     assert columns(replace(cpu, rows=cores))["cores"](cores[0]) == "2.00"
+
+
+def test_a_metric_of_the_table_that_is_optional_is_what_a_narrow_terminal_first_does_without(
+    cpu: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy = replace(METRICS["cpu_cores"], name="client_cpu_percent", terminal="toy cores")
+    monkeypatch.setitem(METRICS, toy.name, toy)
+    rows = tuple(with_metrics(r, cpu_cores=2.0, client_cpu_percent=2.0) for r in cpu.rows)
+    context = replace(cpu, rows=rows)
+    every = columns(context)
+    assert {"cores", "toy cores"} <= set(fitting(context, every, 200))
+    for width in range(60, 120):
+        kept = fitting(context, every, width)
+        assert "toy cores" not in kept or "host MiB" in kept
+    assert "toy cores" not in fitting(context, every, 72)
