@@ -28,6 +28,7 @@ from harness.scenario.units import parse_positive_duration
 from harness.scenario.wording import counted
 from harness.system.faults import cant_write
 from harness.system.limits.gpu import DAEMON
+from harness.tenants.results import KIND as SHARING
 
 MOST_RATE = 1e12
 """Inferences a second that a plan is made for."""
@@ -86,7 +87,7 @@ def carry_out(
     Returns the exit code: 0, 1 where the request failed under its cap, 4 where it decides nothing
     or the cap is partial.
     """
-    data = read_run(run_dir)
+    data = _read(run_dir)
     for text in data.damage:
         click.echo(text, err=True)
     plan = make_plan(data, demand, asked)
@@ -101,6 +102,21 @@ def carry_out(
         return 0
     failed = plan.proof.requested.outcome == "fails"
     return HarnessError.exit_code if failed else InconclusiveError.exit_code
+
+
+def _read(run_dir: Path) -> RunData:
+    """The run. Raises UsageError where it is another command's, whose rows are no points to plan
+    from.
+    """
+    data = read_run(run_dir)
+    if (kind := data.manifest.get("kind")) is not None:
+        command = "share" if kind == SHARING else kind
+        fix = "give the directory of a run of `harness run`"
+        raise UsageError(
+            f"{run_dir} is of `harness {command}`, and a plan needs what `harness run` measured",
+            fix=f"{fix}; --sharing takes this one beside it" if kind == SHARING else fix,
+        )
+    return data
 
 
 def _write(plan: Plan, data: RunData, written: Written, *, err: bool) -> None:

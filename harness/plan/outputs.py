@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from harness.plan.planning import SCHEMA, UNTRIED, Plan, SystemPlan
+from harness.plan.planning import SCHEMA, UNTRIED, Cell, Plan, SystemPlan
 from harness.plan.proving import Proof, sentence
 from harness.plan.rounding import fits_by_busy
 from harness.plan.sizing import Fit
@@ -253,11 +253,18 @@ def _what_if(plan: Plan) -> Table:
     for rate in dict.fromkeys(cell.rate for cell in plan.what_if):
         cells = [cell for cell in plan.what_if if cell.rate == rate]
         texts = [
-            "none" if c.point is None else f"{_number(c.replicas)} ({_number(c.cards)})\n{c.point}"
+            nobody(c)
+            if c.point is None
+            else f"{_number(c.replicas)} ({_number(c.cards)})\n{c.point}"
             for c in cells
         ]
         table.add_row(stated(rate), *(Text(text) for text in texts))
     return table
+
+
+def nobody(cell: Cell) -> str:
+    """Of a cell without a point."""
+    return "undecided" if cell.undecided else "none"
 
 
 def _notes(plan: Plan) -> Iterator[str]:

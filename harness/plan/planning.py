@@ -83,13 +83,15 @@ class SystemPlan:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell of the what-if table; without a point, none holds that target."""
+    """One cell of the what-if table; without a point, none is shown to hold that target."""
 
     rate: float
     slo_p99_ms: float
     point: str | None
     replicas: int | None
     cards: int | None
+    undecided: bool = False
+    """Whether, without a point, it is not shown either that none holds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,10 +335,12 @@ def _crowded(rows: Sequence[SystemPlan]) -> Iterator[str]:
 def _what_if(sizer: _Sizer, demand: Demand) -> list[Cell]:
     cells = []
     for target in (demand.slo_p99_ms * step for step in STEPS):
+        found = sizer.found(target)
+        doubtful = not found.holding and bool(found.undecided or found.invalid)
         for rate in (demand.rate * step for step in STEPS):
             sized = sizer.cheapest(Demand(rate, target, demand.headroom, demand.growth))
             cells.append(
-                Cell(rate, target, None, None, None) if sized is None else
+                Cell(rate, target, None, None, None, doubtful) if sized is None else
                 Cell(rate, target, sized.candidate.point, sized.replicas, sized.cards)
             )  # fmt: skip
     return cells

@@ -9,7 +9,7 @@ from harness.analysis.summary import summarize
 from harness.plan.deployment import Service
 from harness.plan.files import files_of, header_of
 from harness.plan.memory_model import Combination
-from harness.plan.outputs import answer, memory_lines, no_files, reasons, refused
+from harness.plan.outputs import answer, memory_lines, no_files, nobody, reasons, refused
 from harness.plan.planning import UNTRIED, Cell, Plan, SystemPlan
 from harness.plan.proving import Proof, sentence
 from harness.plan.units import stated
@@ -355,7 +355,7 @@ def _what_if(plan: Plan) -> blocks.Table:
         cells = [cell for cell in plan.what_if if cell.rate == rate]
         rows.append([
             figure(stated(rate)),
-            *(word("none", tone="muted") if c.point is None else
+            *(word(nobody(c), tone="muted") if c.point is None else
               blocks.Cell(_replicas(c), c.point) for c in cells),
         ])  # fmt: skip
     head = ["Inferences/s", *(f"p99 ≤ {stated(target)} ms" for target in targets)]

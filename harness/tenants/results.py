@@ -239,7 +239,10 @@ def read_results(directory: Path) -> Results:
     """A sharing run by its directory. Raises RunDirectoryError."""
     data = read_run(directory)
     if data.manifest.get("kind") != KIND:
-        raise RunDirectoryError(f"{directory} is no directory of `harness share`")
+        raise RunDirectoryError(
+            f"{directory} is no directory of `harness share`",
+            fix="give one that `harness share` printed, or a scenario with `sharing`",
+        )
     return Results(data)
 
 

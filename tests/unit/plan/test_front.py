@@ -10,9 +10,10 @@ import pytest
 from support import planned
 
 from harness.errors import SetupError, UsageError
-from harness.plan.front import Written, _write, demand_of, service_of
+from harness.plan.front import Written, _write, carry_out, demand_of, service_of
 from harness.plan.outputs import no_files, reasons
 from harness.plan.planning import Asked, make_plan
+from harness.results.store import RunStore
 
 
 def test_a_demand_is_read() -> None:
@@ -50,6 +51,19 @@ def test_the_service_is_named_by_its_point_or_as_asked() -> None:
     assert service_of(early, Written()).load == 100.0  # an autoscaler adds one from the knee on
     assert any("from 100 a second of each" in text for text in reasons(early))
     assert (named.name, named.container_image, named.triton) == ("resnet", "image:1", True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [("sharing", "--sharing takes this one beside it"), ("stress", "of a run of `harness run`")],
+)
+def test_a_run_of_another_command_is_refused(tmp_path: Path, kind: str, said: str) -> None:
+    """Its rows are tenants' or a schedule's, which would look like points."""
+    with RunStore.create(tmp_path / "run", {"schema_version": 3, "scenario": {}, "kind": kind}):
+        pass
+    with pytest.raises(UsageError, match=r"is of `harness (share|stress)`") as caught:
+        carry_out(tmp_path / "run", planned.demand(), Asked(), Written(), None, as_json=False)
+    assert said in str(caught.value.fix)
 
 
 @pytest.mark.parametrize("where", ["html", "pdf", "output"])

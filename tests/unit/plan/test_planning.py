@@ -9,6 +9,7 @@ from support import planned
 from support.paths import ROOT
 
 from harness.errors import HarnessError, InconclusiveError
+from harness.plan.outputs import nobody
 from harness.plan.planning import Asked, make_plan
 from harness.plan.rounding import Need, Rounded
 from harness.plan.systems import SYSTEMS
@@ -39,6 +40,17 @@ def test_the_what_if_table_goes_over_rate_and_target() -> None:
     assert by[4000.0, 20.0].replicas == 26
     assert by[1000.0, 80.0].point == "served/b1/c8"
     assert by[1000.0, 10.0].point == "served/b1/c1"
+
+
+@pytest.mark.parametrize(("flags", "word"), [((), "none"), (("outputs_differ",), "undecided")])
+def test_a_cell_without_a_point_says_whether_that_was_shown(flags: tuple, word: str) -> None:
+    """At half of 20 ms, of points with 9.1 and 40 ms: the faster one is believed, or not."""
+    slow = planned.run(latency_ms={"p50": 15.0, "p99": 15.1})
+    extra = planned.run(backend="fast", flags=flags).events if flags else ()
+    data = RunData(slow.path, slow.manifest, (*slow.events, *extra))
+    cells = make_plan(data, planned.demand(), Asked()).what_if
+    (cell,) = (c for c in cells if (c.rate, c.slo_p99_ms) == (1000.0, 10.0))
+    assert (cell.point, nobody(cell)) == (None, word)
 
 
 def test_what_can_not_be_answered_says_why() -> None:
