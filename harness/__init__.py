@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     # isort: off
     from harness.errors import (
-        AccessError, BackendError, DeadlineError, DeviceError, EmptyOutputError, HarnessError,
-        InconclusiveError, InterpreterError, LimitError, MessageError, MissingPackageError,
-        ModelRefusedError, OutOfMemoryError, ParityError, PointError, PortInUseError,
-        RunDirectoryError, ScenarioError, ServerDiedError, ServerError, SetupError, TlsError,
-        UnexpectedError, UnknownModelError, UnreachableError, UsageError, WorkerDiedError,
+        AccessError, BackendError, CrashedError, DeadlineError, DeviceError, EmptyOutputError,
+        HarnessError, InconclusiveError, InterpreterError, LimitError, MessageError,
+        MissingPackageError, ModelRefusedError, OutOfMemoryError, ParityError, PointError,
+        PortInUseError, RunDirectoryError, ScenarioError, ServerDiedError, ServerError, SetupError,
+        TlsError, UnexpectedError, UnknownModelError, UnreachableError, UsageError, WorkerDiedError,
     )  # fmt: skip
 
     # isort: on
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from harness.version import __version__
 
 __all__ = [
-    "AccessError", "BackendError", "DeadlineError", "DeviceError", "EmptyOutputError",
-    "HarnessError", "InconclusiveError", "InterpreterError", "LimitError", "MessageError",
-    "MissingPackageError",
+    "AccessError", "BackendError", "CrashedError", "DeadlineError", "DeviceError",
+    "EmptyOutputError", "HarnessError", "InconclusiveError", "InterpreterError", "LimitError",
+    "MessageError", "MissingPackageError",
     "ModelRefusedError", "OutOfMemoryError", "ParityError", "PointError", "PointText",
     "PortInUseError", "Run", "RunDirectoryError", "Scenario", "ScenarioError", "ServerDiedError",
     "ServerError", "SetupError", "TlsError", "UnexpectedError", "UnknownModelError",

@@ -222,6 +222,14 @@ class WorkerDiedError(PointError):
     words = "the worker process ended unexpectedly"
 
 
+class CrashedError(WorkerDiedError):
+    """A runtime's own code ended the worker, by a signal, while it loaded the model."""
+
+    reason = "crashed"
+    words = "the runtime itself crashed while it loaded the model"
+    retried = False
+
+
 class UnexpectedError(PointError):
     """An exception that nobody thought of; its traceback is in the log that the point names."""
 

@@ -62,7 +62,7 @@ class Reader:
 
     def _read(self) -> Reading:
         connection = self._connection = self._connection or self._url.connect()
-        with connection.setting_up:
+        with connection.setting_up():
             begin = time.monotonic_ns()
             said = connection.client.get_inference_statistics("", **connection.as_json)
             t_ns, unix = (begin + time.monotonic_ns()) // 2, time.time()

@@ -219,7 +219,7 @@ def _require_ours(path: Path) -> None:
             files.require_regular(file)
 
 
-class RunStore:
+class RunStore(contextlib.AbstractContextManager["RunStore"]):
     """The writing end of a run directory; one process at a time (a lock file says so)."""
 
     def __init__(self, path: Path, journal: int, lock: int) -> None:
@@ -334,9 +334,6 @@ class RunStore:
         for descriptor in (journal, lock):
             if descriptor >= 0:
                 os.close(descriptor)
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

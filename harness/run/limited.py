@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Self
 
 from harness.errors import HarnessError, OutOfMemoryError
 from harness.scenario.spec.backend import AnyBackend
@@ -15,7 +14,7 @@ from harness.system.limits.host import host_memory
 from harness.system.limits.limit import Limit, Quantity
 
 
-class Limited:
+class Limited(contextlib.AbstractContextManager["Limited"]):
     """A context manager: the limits are there as long as it is entered."""
 
     def __init__(self, outer: Sequence[str] = ()) -> None:
@@ -74,9 +73,6 @@ class Limited:
             if more > 0:
                 who = "a process was" if more == 1 else f"{more} processes were"
                 raise OutOfMemoryError(f"{who} ended at the limit of {limit}{then}") from None
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.limits = ()

@@ -33,6 +33,8 @@ on: strace and debuggers stop it at every call."""
 LOOK_S = 0.5
 """How often one that is waited for is looked at: it may have been stopped."""
 LAST_WORDS = 300
+CRASH = "Fatal Python error: "
+"""How `faulthandler` begins, of a signal that the process's own code is the cause of."""
 HINTS = {
     -signal.SIGKILL: " (the kernel's out-of-memory killer does this: see dmesg)",
     -signal.SIGBUS: " (memory mapped from a full disk or a full /dev/shm does this: see df)",
@@ -187,7 +189,7 @@ class Child:
 
 def _crash(lines: Sequence[str]) -> str:
     """What `faulthandler` wrote last, and the innermost line of Python; empty without a crash."""
-    begins = [i for i, line in enumerate(lines) if line.startswith("Fatal Python error: ")]
+    begins = [i for i, line in enumerate(lines) if line.startswith(CRASH)]
     if not begins:
         return ""
     frames = (line.strip() for line in lines[begins[-1] :] if line.startswith("  File "))

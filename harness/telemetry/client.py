@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ ANSWER_S = 10.0
 """How long the sampler may take to answer; it takes milliseconds."""
 
 
-class Telemetry:
+class Telemetry(AbstractContextManager["Telemetry"]):
     """A running sampler; `read` gives the readings since the last `watch`.
 
     A sampler that fails never fails the run: its readings are missing, and `problem` says why until
@@ -107,9 +108,6 @@ class Telemetry:
         """End the sampler."""
         self._sampler.kill()
         self._raw.unlink(missing_ok=True)
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

@@ -60,7 +60,7 @@ def test_what_would_only_come_again_is_not_retried():
     assert {c.reason for c in CLASSES if not c.retried} == {
         "missing_package", "device", "environment", "usage", "setup", "parity", "out_of_memory",
         "hung", "scenario", "run_directory", "model_refused",
-        "unknown_model", "empty_output", "tls", "access_denied", "limit",
+        "unknown_model", "empty_output", "tls", "access_denied", "limit", "crashed",
     }  # fmt: skip
 
 

@@ -99,6 +99,8 @@ class OnnxRuntimeBackend(Backend[OrtRequest, OrtReply]):
     def _options(self) -> ort.SessionOptions:
         options = ort.SessionOptions()
         options.log_severity_level = 3
+        level = self.spec.graph_optimization_level
+        options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, level)
         if self.spec.threads is not None:
             options.intra_op_num_threads = self.spec.threads
         return options

@@ -60,6 +60,9 @@ class OnnxRuntimeSettings(BackendSettings):
         "ONNX file is in by default, of a file that is so",
     )
     threads: Threads | None = Field(None, description="intra-op threads; default: ORT's")
+    graph_optimization_level: Literal[
+        "ORT_DISABLE_ALL", "ORT_ENABLE_BASIC", "ORT_ENABLE_EXTENDED", "ORT_ENABLE_ALL"
+    ] = Field("ORT_ENABLE_ALL", description="how far the graph is rewritten at load")
     gpu_memory_limit: Size | None = Field(
         None, description="most that the CUDA arena may take; default: no limit"
     )

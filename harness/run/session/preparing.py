@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
 
 from harness.errors import DeadlineError, HarnessError, WorkerDiedError
 from harness.models.precision import check_precision, notes_on
@@ -59,7 +58,7 @@ def loading_s(measurement: Measurement) -> float:
     return measurement.load_timeout if written else LOADED_S
 
 
-class Preparing:
+class Preparing(contextlib.AbstractContextManager["Preparing"]):
     """The worker that prepares; one that ended is replaced. A context manager.
 
     A model is loaded within `loading` seconds; each export and the reference have their own.
@@ -119,9 +118,6 @@ class Preparing:
         self._said.enter_context(waiting(self._tell, what, seconds))
         return seconds
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *_: object) -> None:
         self._worker.close()
 
@@ -134,14 +130,12 @@ def prepared_model(prepared: Prepared, key: str) -> ModelPrepared:
     return found
 
 
-def artifacts(prepared: Prepared) -> Iterator[ArtifactRow]:
+def artifacts(prepared: Prepared) -> Iterable[ArtifactRow]:
     """The files that were made or found, each once."""
-    known = set[str]()
-    models = [model for model in prepared.values() if isinstance(model, ModelPrepared)]
-    for artifact in (artifact for model in models for artifact in model.artifacts):
-        if artifact.path not in known:
-            yield artifact
-        known.add(artifact.path)
+    known: dict[str, ArtifactRow] = {}
+    for model in (model for model in prepared.values() if isinstance(model, ModelPrepared)):
+        known |= {a.path: a for a in model.artifacts if a.path not in known}
+    return known.values()
 
 
 def model_notes(prepared: Prepared, scenario: Scenario) -> Iterator[str]:

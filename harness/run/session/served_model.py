@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.backends.base import ServerAddress
+from harness.errors import CrashedError, WorkerDiedError
 from harness.load.plan import LoadPlan, WindowSettings
 from harness.models.batch import read_batch
 from harness.models.tensors import PreparedModel
@@ -31,6 +32,7 @@ from harness.scenario.spec.backend import AnyBackend
 from harness.scenario.spec.colocated import ColocatedModel
 from harness.scenario.spec.load import Measurement
 from harness.scenario.spec.model import Parity
+from harness.system.child import CRASH
 from harness.triton.client.settings import TritonSettings
 from harness.triton.repository.engine import said
 from harness.triton.server.strings import check_strings
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 
 SLACK_S = 30.0
 """What a deadline allows beyond the lengths the scenario sets: preparing inputs, saving samples."""
+
+AFTER_CRASH = "try another `precision`, or a lower `graph_optimization_level` of onnxruntime"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +167,10 @@ class ServedModel:
             self.spec, model, first_batch, self.batch_sizes,
             self.measurement.request_timeout, self.folders.cache, server, self.rule,
         )  # fmt: skip
-        loaded = self._loading(f"{self.label} to load", command, listener)
+        try:
+            loaded = self._loading(f"{self.label} to load", command, listener)
+        except WorkerDiedError as error:
+            raise self._ended(error) from None
         if served is not None:  # it is in the server: the worker can't know it
             facts = (loaded.details, served.engine, *said(served.directory))
             size = served.engine_bytes or loaded.bytes_on_disk
@@ -172,6 +179,15 @@ class ServedModel:
             loaded = replace(loaded, seconds=served.load_seconds)
         self.loaded = loaded
         return loaded
+
+    def _ended(self, error: WorkerDiedError) -> WorkerDiedError:
+        """With the runtime and its file, where its own code ended the worker."""
+        if CRASH not in error.message or self.spec.remote:
+            return error
+        model, which = self.prepared.model, self.spec.formats
+        file = " or ".join(file for f, file in model.files.items() if f in which) or model.name
+        message = f"{self.spec.kind} itself crashed while it loaded {file}: {error.message}"
+        return CrashedError(message, fix=AFTER_CRASH)
 
     def _model(self, server: ServerAddress) -> PreparedModel:
         """The model; one that lives on the server is as that says, but for inputs that the

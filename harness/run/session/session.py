@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple
 
 from harness.errors import HarnessError, ServerDiedError
 from harness.load.plan import LoadPlan, WindowSettings, plan_colocated, plan_point
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from harness.triton.server.process import TritonServer
 
 
-class Session:
+class Session(contextlib.AbstractContextManager["Session"]):
     """A context manager; `open` does the work, so that its failure is a failure of the points."""
 
     def __init__(
@@ -195,9 +195,6 @@ class Session:
                 model.unload(shared.server)
         except HarnessError:  # a new server serves the next config
             shared.close()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._opened = self._opened and kind is None

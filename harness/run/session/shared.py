@@ -7,7 +7,8 @@ nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
 from harness.run.limited import Limited
 from harness.run.worker.process import WorkerProcess
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from harness.triton.server.process import TritonServer
 
 
-class Shared:
+class Shared(AbstractContextManager["Shared"]):
     """A context manager that ends both. Sessions borrow them and give them back."""
 
     def __init__(self, stem: str) -> None:
@@ -47,9 +48,6 @@ class Shared:
         finally:
             if server is not None:
                 server.stop()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         with self.limited:

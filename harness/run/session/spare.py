@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Self
 
 from harness.errors import HarnessError
 from harness.run.worker import messages
@@ -18,7 +17,7 @@ STARTING_S = 60.0
 """How long one may take until it listens."""
 
 
-class Spare:
+class Spare(contextlib.AbstractContextManager["Spare"]):
     """At most one worker in our own Python, without limits; a context manager that ends it."""
 
     def __init__(self, logs: Path, base: Path) -> None:
@@ -54,9 +53,6 @@ class Spare:
             self._worker.kill()
             self._log.unlink(missing_ok=True)
         self._worker = None
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

@@ -70,7 +70,7 @@ class TritonBackend(Backend[TritonRequest, TritonReply]):
         self._description = found = connection.describe()
         if self.context.model.inputs:
             check_inputs(found, self.context.model)
-        with connection.setting_up:
+        with connection.setting_up():
             about = connection.client.get_server_metadata(**connection.as_json)
             seconds = time.monotonic() - began
             self._composing = composing(found.steps, self.spec.composing, connection.steps)
@@ -87,7 +87,7 @@ class TritonBackend(Backend[TritonRequest, TritonReply]):
         """Input objects that hold the tensors' bytes. Raises ServerError for a batch too large."""
         if self.regions is None:
             return common.request_inputs(self.found, inputs, self.spec.protocol)
-        with self.connection.setting_up:
+        with self.connection.setting_up():
             ready = common.encoded(self.found, inputs)
             return self.regions.prepare(self.control, {n: a for n, (a, _) in ready.items()})
 
@@ -111,7 +111,7 @@ class TritonBackend(Backend[TritonRequest, TritonReply]):
 
     def statistics(self) -> dict[str, float]:
         """Triton's counters."""
-        with self.connection.setting_up:
+        with self.connection.setting_up():
             name = self.target.name
             wanted = "" if self._composing else name  # one answer for all models of the server
             found = self.control.get_inference_statistics(wanted, **self.connection.as_json)
@@ -147,7 +147,7 @@ class TritonCaller(Caller[TritonRequest, TritonReply]):
 
     def __enter__(self) -> Self:
         self.connection = connect(self._protocol, self._target)
-        with self.connection.setting_up:
+        with self.connection.setting_up():
             self.connection.client.is_server_live(**self.connection.within)  # connects
         return self
 

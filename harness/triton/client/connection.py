@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
@@ -10,7 +11,7 @@ from harness.models.tensors import Array, Tensors
 from harness.system.packages import require
 from harness.triton.client import common
 from harness.triton.client.common import ServerTarget, TritonReply
-from harness.triton.client.errors import ErrorTable, Translated, not_ready
+from harness.triton.client.errors import ErrorTable, not_ready, ours
 from harness.triton.metadata import Description, contradictions, proto, read, steps
 
 if TYPE_CHECKING:
@@ -40,10 +41,6 @@ class Connection:
         self.client = self.connect()
         if headers := self.target.access.metadata:
             self.client.register_plugin(lambda request: request.headers.update(headers))
-        self.sending = Translated(target, self.request_errors())
-        """For requests: the server answers with an error, late, or not at all."""
-        self.setting_up = Translated(target, self.setup_errors(), self.patience)
-        """For everything else: what goes wrong there is the server's setup."""
 
     def connect(self) -> Client:
         """The official client for the server, with its TLS."""
@@ -52,6 +49,15 @@ class Connection:
     def patience(self) -> AbstractContextManager[object]:
         """What ends a block whose calls, together, take longer than a request may."""
         raise NotImplementedError
+
+    @contextlib.contextmanager
+    def setting_up(self) -> Iterator[None]:
+        """For everything but requests: what goes wrong there is the server's setup."""
+        try:
+            with self.patience():
+                yield
+        except Exception as error:
+            raise ours(self.target, self.setup_errors(), error) from None
 
     @property
     def within(self) -> Mapping[str, float]:
@@ -94,7 +100,7 @@ class Connection:
                 self.target.name, inputs, self.target.version, outputs=outputs, **self.limit
             )
         except Exception as error:
-            raise self.sending.ours(error) from None
+            raise ours(self.target, self.request_errors(), error) from None
 
     def arrays(self, reply: TritonReply) -> dict[str, Array]:
         """All outputs as the client gives them. Raises EmptyOutputError."""
@@ -114,7 +120,7 @@ class Connection:
 
     def describe(self) -> Description:
         """What the server says about the model. Raises ServerError, also when it is not ready."""
-        with self.setting_up:
+        with self.setting_up():
             name, version = self.target.name, self.target.version
             if not self.client.is_model_ready(name, version, **self.within):
                 self.client.get_server_metadata(**self.within)  # a proxy says so
@@ -132,7 +138,7 @@ class Connection:
 
     def ready(self) -> list[str]:
         """The models that answer, by name. Raises ServerError."""
-        with self.setting_up:
+        with self.setting_up():
             entries = self._entries() or ()
         return sorted({str(e.get("name")) for e in entries if e.get("state") == "READY"})
 

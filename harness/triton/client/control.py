@@ -51,7 +51,8 @@ def _refused(connection: Connection, error: Exception) -> Exception:
     """Why the model was not loaded, by what happened."""
     from tritonclient.utils import InferenceServerException
 
-    ours, target = connection.setting_up.ours(error), connection.target
+    target = connection.target
+    ours = errors.ours(target, connection.setup_errors(), error)
     foreign = isinstance(error, InferenceServerException)
     late = foreign and errors.status_of(error) == "DEADLINE_EXCEEDED"
     if late or isinstance(error, TimeoutError):

@@ -6,12 +6,10 @@ UNAVAILABLE when a queue is full. Nothing but the message tells them apart (`of_
 
 from __future__ import annotations
 
-import contextlib
 import re
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 from harness.errors import (  # isort: skip
@@ -71,35 +69,13 @@ ErrorTable = Sequence[tuple[Foreign, Become]]
 """Foreign exceptions and what each becomes; the first row that fits is taken."""
 
 
-Patience = Callable[[], AbstractContextManager[object]]
-"""A block that raises TimeoutError where it takes too long, whatever goes on in it."""
-
-
-class Translated:
-    """A `with` block, to be entered as often as wanted, whose foreign errors become ours."""
-
-    def __init__(
-        self, target: ServerTarget, table: ErrorTable, patience: Patience = contextlib.nullcontext
-    ) -> None:
-        self._target, self._table, self._patience = target, table, patience
-        self._limits: list[AbstractContextManager[object]] = []
-
-    def __enter__(self) -> None:
-        self._limits.append(self._patience())
-        self._limits[-1].__enter__()
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        self._limits.pop().__exit__(None, None, None)
-        if isinstance(error, Exception) and (ours := self.ours(error)) is not error:
-            raise ours from None
-
-    def ours(self, error: Exception) -> Exception:
-        """What an error becomes; itself where the table does not have it."""
-        if not isinstance(error, HarnessError):
-            for foreign, become in self._table:
-                if isinstance(error, foreign):
-                    return become(self._target, error)
-        return error
+def ours(target: ServerTarget, table: ErrorTable, error: Exception) -> Exception:
+    """What an error becomes; itself where it is ours, or the table does not have it."""
+    if not isinstance(error, HarnessError):
+        for foreign, become in table:
+            if isinstance(error, foreign):
+                return become(target, error)
+    return error
 
 
 def refused(address: str) -> bool:

@@ -78,28 +78,22 @@ class HttpConnection(Connection):
 
     def request_errors(self) -> errors.ErrorTable:
         """Whatever is no answer is a broken connection."""
-        from tritonclient.utils import InferenceServerException
-
-        return self._unless_ended(errors.late, (
-            (InferenceServerException, errors.answered),
-            (TimeoutError, errors.late),
-            (Exception, errors.broken),
-        ))  # fmt: skip
+        return self._table(errors.answered, errors.late, ((Exception, errors.broken),))
 
     def setup_errors(self) -> errors.ErrorTable:
         """A refusal, or a server that does not speak HTTP."""
         from geventhttpclient.response import HTTPParseError
+
+        rest = (((OSError, HTTPParseError), errors.unreachable), (Exception, errors.garbled))
+        return self._table(errors.setup_failed, errors.silent, rest)
+
+    def _table(
+        self, refused: errors.Become, late: errors.Become, rest: errors.ErrorTable
+    ) -> errors.ErrorTable:
+        """What becomes of a refusal, of a delay and of the rest, unless the watch has ended the
+        exchange: then the rest is what that looks like.
+        """
         from tritonclient.utils import InferenceServerException
-
-        return self._unless_ended(errors.silent, (
-            (InferenceServerException, errors.setup_failed),
-            (TimeoutError, errors.silent),
-            ((OSError, HTTPParseError), errors.unreachable),
-            (Exception, errors.garbled),
-        ))  # fmt: skip
-
-    def _unless_ended(self, late: errors.Become, table: errors.ErrorTable) -> errors.ErrorTable:
-        """The table, where the watch did not end the exchange: the rest is what that looks like."""
 
         def row(become: errors.Become) -> errors.Become:
             def ours(target: ServerTarget, error: Exception) -> HarnessError:
@@ -109,6 +103,7 @@ class HttpConnection(Connection):
 
             return ours
 
+        table = ((InferenceServerException, refused), (TimeoutError, late), *rest)
         return [(foreign, row(become)) for foreign, become in table]
 
     def close(self) -> None:

@@ -33,7 +33,7 @@ DYING_S = 0.5
 """How long after its first signs the end of a server may come."""
 
 
-class TritonServer:
+class TritonServer(contextlib.AbstractContextManager["TritonServer"]):
     """A running server; a context manager that stops it. Made by `start`."""
 
     def __init__(
@@ -253,9 +253,6 @@ class TritonServer:
             self._process.terminate(0.0 if self._stubs.trouble() else self._grace)
             self._stopped = True
             shm.remove(self._prefix)
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()

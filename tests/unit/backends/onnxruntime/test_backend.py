@@ -157,6 +157,13 @@ def test_threads_are_set_and_device_io_is_host_io_on_the_cpu(model):
         assert run_once(b, make_inputs(model, 2, 0))["/out/Mul"].shape == (2, 3)
 
 
+@pytest.mark.parametrize("level", ["ORT_DISABLE_ALL", "ORT_ENABLE_EXTENDED"])
+def test_the_graph_is_rewritten_as_far_as_asked(model, level):
+    with backend(model, graph_optimization_level=level) as b:
+        b.load()
+        assert b.session.get_session_options().graph_optimization_level.name == level
+
+
 def test_callers_share_the_session_and_get_their_own_answers(model):
     with backend(model) as b:
         b.load()

@@ -11,7 +11,7 @@ from support.inline_worker import InlineWorker
 
 from harness.backends.base import ServerAddress
 from harness.backends.registry import parse_spec
-from harness.errors import BackendError
+from harness.errors import BackendError, CrashedError, WorkerDiedError
 from harness.load.plan import LoadPlan, WindowSettings
 from harness.models.reference import write_references
 from harness.models.tensors import PreparedModel, TensorSpec
@@ -98,6 +98,39 @@ def test_an_engine_is_built_within_a_limit_of_its_own(tmp_path: Path) -> None:
     model.worker = worker = Building()  # type: ignore[assignment]
     model.load(1, lambda _: None)
     assert worker.limits == [(7, "load_timeout"), (540, "build_timeout"), (7, "load_timeout")]
+
+
+class Ending(InlineWorker):
+    """Ends as `words` say."""
+
+    words = ""
+
+    def ask(self, *_: Any, **__: Any) -> Any:
+        raise WorkerDiedError(self.words)
+
+
+SEGFAULT = (
+    "the worker was killed by SIGSEGV; its last words: Fatal Python error: Segmentation fault"
+)
+
+
+@pytest.mark.parametrize(
+    ("spec", "words", "crashed"),
+    [(FAKE, SEGFAULT, True), (FAKE, "the worker was killed by SIGKILL", False),
+     (TRITON, SEGFAULT, False)],
+)  # fmt: skip
+def test_a_runtime_that_ends_the_worker_is_named_with_its_file(
+    tmp_path: Path, spec: Any, words: str, crashed: bool
+) -> None:
+    model, _ = made(tmp_path, spec)
+    model.worker = worker = Ending()  # type: ignore[assignment]
+    worker.words = words
+    with pytest.raises(WorkerDiedError) as caught:
+        model.load(1, lambda _: None)
+    assert isinstance(caught.value, CrashedError) == crashed
+    assert words in caught.value.message
+    if crashed:
+        assert caught.value.message.startswith("fake itself crashed while it loaded m: ")
 
 
 def test_the_same_class_keeps_a_load_going(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ class Plain(Connection):
         return ((ValueError, lambda target, error: BackendError(f"{target.name}: {error}")),)
 
     def setup_errors(self) -> errors.ErrorTable:
-        return ()
+        return ((KeyError, lambda target, error: ServerError(f"{target.name}: {error.args[0]}")),)
 
     def names(self, reply: Any) -> list[str]:
         return ["flat", "square"]
@@ -71,6 +71,17 @@ def test_a_request_carries_its_limit_and_its_foreign_error_is_ours() -> None:
     assert client.asked == [("infer", {"outputs": "where", "client_timeout": 2.0})]
     with pytest.raises(BackendError, match="m: foreign"):
         connection.infer("bad")
+
+
+def test_outside_requests_a_foreign_error_is_ours_and_any_other_is_itself() -> None:
+    connection, _ = opened()
+    with pytest.raises(ServerError, match="m: odd") as caught, connection.setting_up():
+        raise KeyError("odd")
+    assert caught.value.__suppress_context__
+    with pytest.raises(ValueError, match="itself"), connection.setting_up():
+        raise ValueError("itself")
+    with connection.setting_up():
+        pass
 
 
 def test_only_flat_outputs_lose_the_axis_that_triton_adds() -> None:
