@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
+from support.paths import ROOT
 
 from harness.report import view as module
 from harness.report.model.blocks import figure, listing, word
@@ -64,6 +66,21 @@ def test_a_new_section_is_one_function(cpu: Context, monkeypatch: pytest.MonkeyP
         assert '<section id="own"' in html and "<h2>Our &lt;own&gt;</h2>" in html
         assert "<p>Said here.</p>" in html and "torch-cpu-fp32/b1/c1" in html
         assert '<a href="#own">Our &lt;own&gt;</a>' in html
+
+
+def test_the_section_that_the_page_adds_is_whole(
+    cpu: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs/reports.md").read_text("utf-8").partition("## Adding a section")[2]
+    made: dict[str, Callable[[Context], Section | None]] = {}
+    exec(re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)[0], made)
+    monkeypatch.setattr(module, "SECTIONS", (*SECTIONS[:1], made["section"]))
+    view = build_view(cpu)
+    drawings = {chart.id: "<svg/>" for chart in view.all_charts()}
+    for html in (render_html(view), render_print(view, drawings, {"rates": 7})):
+        own = html.partition('<section id="rates"')[2]
+        assert "All rounds together." in own
+        assert all(f"{row.requests:,}" in own for row in cpu.rows)
 
 
 def test_a_thing_has_one_name(gpu: Context, variants: Context) -> None:
