@@ -193,7 +193,12 @@ def _matrix_answers(found: Results) -> Iterator[str]:
             (interval, row, column) for row in names for column in names
             if (interval := found.slowed(mode, row, column)) is not None
         ]  # fmt: skip
+        shown = [each for each in slow if each[0].low is not None and each[0].low > 1]
         if slow:
-            worst, row, column = max(slow, key=lambda s: s[0].value)
-            yield (f"{mode.words}: most slowed down is {row} beside {column}: its requests take "
-                   f"{both_text(worst, ' times as long')}.")  # fmt: skip
+            worst, row, column = max(shown or slow, key=lambda s: s[0].value)
+            times = both_text(worst, " times as long")
+            yield f"{mode.words}: " + (
+                f"most slowed down is {row} beside {column}: its requests take {times}." if shown
+                else f"no tenant is shown to be slowed down; the largest value is {row} beside "
+                f"{column}: {times}."
+            )  # fmt: skip

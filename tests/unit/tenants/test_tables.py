@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from support.shared import full, write_shared
+import pytest
+from support.shared import full, scenario, write_shared
 
 from harness.analysis.intervals import Interval
 from harness.tenants.results import Results
@@ -26,8 +27,17 @@ def test_the_answers_name_mode_count_and_share(good: Results, tmp_path: Path) ->
     assert "; 3: fails (p99 30" in said[0]
     assert "4 replicas keep of one tenant's throughput with the same 16 callers: " in said[2]
     assert "most slowed down is a beside b" in said[-1]
-    short = write_shared(tmp_path / "short", full(), rounds=1, status="interrupted")
-    assert "ended before its end" in next(answers(short))
+
+
+def test_a_slow_down_is_claimed_only_where_its_interval_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not of one round, which has no interval, nor of one that reaches below 1."""
+    found = write_shared(tmp_path / "once", scenario(), rounds=1)
+    wanted = "time-slicing: no tenant is shown to be slowed down; the largest value is a beside "
+    assert any(text.startswith(wanted) for text in answers(found))
+    monkeypatch.setattr(found, "slowed", lambda *_: Interval(1.6, 0.18, 13.0, 2))
+    assert f"{wanted}a: 1.6 times as long (0.18–13)." in list(answers(found))
 
 
 def test_the_sharing_table_begins_each_load_with_the_tenant_alone(plain: Results) -> None:
