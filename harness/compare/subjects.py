@@ -18,11 +18,12 @@ from harness.run.environments import Interpreters, make_environments
 from harness.run.execute import reread
 from harness.run.session.preparing import prepare, prepared_model
 from harness.scenario.spec.backend import AnyBackend
+from harness.scenario.spec.load import Measurement
 from harness.scenario.spec.model import Parity
+from harness.scenario.spec.scenario import Scenario
 from harness.system.environment import worker_env
 from harness.system.paths import cache_directory
 
-DEADLINE_S = 600.0
 Tell = Callable[[str], None]
 
 
@@ -38,6 +39,8 @@ class Subject:
     task: Mapping[str, object]
     """What `harness.inspect.worker` is told of it."""
     batches: tuple[int, ...]
+    limits: Measurement
+    """Whose `load_timeout` and `build_timeout` hold here too."""
 
     def ask(self, want: str, log: Path, folder: Path, **more: object) -> Message:
         """`layers` or `outputs`, of a process of its own.
@@ -47,7 +50,7 @@ class Subject:
         title = f"the process that inspects {self.name}"
         task = {**self.task, "want": want, "folder": str(folder.resolve()), **more}
         with InspectedProcess(title, MODULE, task, log, self.python, self.env) as child:
-            for message in child.messages(DEADLINE_S):
+            for message in child.messages(self.limits):
                 if message["event"] == want:
                     return message
         raise DeadlineError(f"{title} ended without {want}")
@@ -89,7 +92,7 @@ def subjects(data: RunData, base: str, candidate: str, tell: Tell) -> Subjects:
         "batches": list(scenario.load.batch_sizes),
     }  # fmt: skip
     one, other = (
-        _subject(specs[name], common, made, worker_env(folder), scenario.load.batch_sizes)
+        _subject(specs[name], common, made, worker_env(folder), scenario)
         for name in (base, candidate)
     )
     return Subjects(one, other, scenario.model.parity)
@@ -97,7 +100,7 @@ def subjects(data: RunData, base: str, candidate: str, tell: Tell) -> Subjects:
 
 def _subject(
     spec: AnyBackend, common: Mapping[str, object], made: Interpreters, env: Mapping[str, str],
-    batches: tuple[int, ...],
+    scenario: Scenario,
 ) -> Subject:  # fmt: skip
     interpreter = made.get(spec.environment or "")
     if isinstance(interpreter, HarnessError):
@@ -106,5 +109,6 @@ def _subject(
         spec.name, spec.kind, str(getattr(spec, "precision", "fp32")),
         interpreter.python if interpreter else sys.executable,
         {**env, **(interpreter.env if interpreter else {})},
-        {**common, "backend": message_of(spec)}, batches,
+        {**common, "backend": message_of(spec)}, scenario.load.batch_sizes,
+        scenario.measurement,
     )  # fmt: skip

@@ -18,6 +18,7 @@ from harness.models.prepare import prepare
 from harness.models.tensors import Array, PreparedModel, TensorSpec
 from harness.scenario.reading.loader import LoadedScenario
 from harness.scenario.spec.backend import BackendSettings
+from harness.scenario.spec.load import Measurement
 from harness.scenario.spec.served import ServedSettings
 from harness.scenario.variants import configs
 from harness.system.paths import cache_directory
@@ -98,7 +99,9 @@ def through_backend(loaded: LoadedScenario, backend: str, fit: Fit) -> Answer:
             batch_sizes=scenario.load.batch_sizes,
         )
         if isinstance(spec, TritonSettings):
-            context = stack.enter_context(_served(spec, context, base, folder))
+            context = stack.enter_context(
+                _served(spec, context, base, folder, scenario.measurement)
+            )
         runs = stack.enter_context(open_backend(spec, context))
         runs.load()
         inputs = fit(_wanted(runs, model))
@@ -153,7 +156,7 @@ def _worded(spec: TensorSpec, ours: TensorSpec | None) -> TensorSpec:
 
 @contextlib.contextmanager
 def _served(
-    spec: TritonSettings, context: BackendContext, base: Path, folder: Path
+    spec: TritonSettings, context: BackendContext, base: Path, folder: Path, limits: Measurement
 ) -> Iterator[BackendContext]:
     """The model on its server, which is stopped afterwards where it is ours."""
     from harness.triton.launch import launch
@@ -161,6 +164,7 @@ def _served(
     served = launch(
         spec, context.model, max_batch_size=max(context.batch_sizes), base=base,
         log=folder / "server.log", repository=folder / "repository", cache=context.cache,
+        load_timeout=limits.load_timeout + (spec.serve == "tensorrt") * limits.build_timeout,
     )  # fmt: skip
     try:
         yield replace(context, server=served.address)

@@ -19,6 +19,13 @@ Send = Callable[[Mapping[str, object]], None]
 Work = Callable[[Mapping[str, Any], Send], None]
 
 
+def telling(send: Send) -> Callable[[str], None]:
+    """The `begin` of a BackendContext that tells the parent which step's time begins: `load`,
+    `build`, or `work`.
+    """
+    return lambda step: send({"event": "step", "step": step})
+
+
 def main(work: Work, arguments: Sequence[str] = ()) -> None:
     """`TASK.json IN OUT`: do the work; what raises is told, and ends the process."""
     faulthandler.enable(sys.__stderr__)  # type: ignore[arg-type]

@@ -66,6 +66,7 @@ def onnxruntime_layers(
 
     with tempfile.TemporaryDirectory() as folder, Profiled(spec, context) as backend:
         backend.load()
+        context.begin("work")
         request = backend.prepare(inputs)
         with backend.caller() as caller:
             for _ in range(WARM + runs):
@@ -83,6 +84,7 @@ def torch_layers(
 
     with TorchBackend(spec, context) as backend:
         backend.load()
+        context.begin("work")
         request = backend.prepare(inputs)
         with backend.caller() as caller:
             for _ in range(WARM):
@@ -104,6 +106,7 @@ def tensorrt_layers(
     plain = spec.model_copy(update={"cuda_graphs": False})
     with TensorRtBackend(plain, context) as backend:
         backend.load()
+        context.begin("work")
         request = backend.prepare(inputs)
         module, engine = backend.loaded.flavor.trt, backend.loaded.engine
         times = layer_times(module)

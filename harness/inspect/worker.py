@@ -16,7 +16,7 @@ import numpy as np
 
 from harness.backends.base import Backend, BackendContext, run_once
 from harness.backends.registry import from_message, open_backend
-from harness.inspect.answer import Send, main
+from harness.inspect.answer import Send, main, telling
 from harness.inspect.profilers import profile_layers
 from harness.models.inputs import make_inputs
 from harness.models.parity import loosest, unlike_itself
@@ -30,7 +30,7 @@ def work(task: Mapping[str, Any], send: Send) -> None:
     spec, folder = from_message(task["backend"]), Path(task["folder"])
     context = BackendContext(
         PreparedModel.from_json(task["model"]), cache=Path(task["cache"]),
-        batch_sizes=tuple(task["batches"]),
+        batch_sizes=tuple(task["batches"]), begin=telling(send),
     )  # fmt: skip
     if task["want"] == "layers":
         times = profile_layers(spec, context, task["batch"], task["runs"], folder)
@@ -38,6 +38,7 @@ def work(task: Mapping[str, Any], send: Send) -> None:
         return
     with open_backend(spec, context) as backend:
         backend.load()
+        context.begin("work")
         precision = loosest(context.model.precision, getattr(spec, "precision", "fp32"))
         said = _outputs(backend, context, task["inputs"], precision, folder)
         send({"event": "outputs", **said})

@@ -35,7 +35,6 @@ from harness.system.paths import cache_directory
 from harness.system.scratch import temporary_folder
 
 MODULE = "harness.profile.worker"
-DEADLINE_S = 600.0
 RENAMES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"})
 """Nodes of ONNX that move nothing."""
 Tell = Callable[[str], None]
@@ -141,7 +140,7 @@ class _Profiling:
         with InspectedProcess(
             f"the profiler of {spec.name}", MODULE, task, logs / f"{spec.name}.log", python, env
         ) as child:
-            yield from child.messages(max(DEADLINE_S, self.scenario.measurement.load_timeout))
+            yield from child.messages(self.scenario.measurement)
 
     def _profiled(
         self, spec: AnyBackend, settings: Mapping[str, object], messages: Sequence[Message]

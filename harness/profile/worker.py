@@ -20,7 +20,7 @@ from harness.backends.base import Backend, BackendContext
 from harness.backends.registry import from_message, open_backend
 from harness.errors import BackendError
 from harness.inspect import profilers
-from harness.inspect.answer import Send, main
+from harness.inspect.answer import Send, main, telling
 from harness.models.inputs import make_inputs
 from harness.models.tensors import PreparedModel, Tensors
 from harness.profile.neighbours import Neighbours
@@ -41,13 +41,14 @@ class Profiled:
         self.batches: list[int] = task["batches"]
         self.context = BackendContext(
             PreparedModel.from_json(task["model"]), cache=Path(task["cache"]),
-            batch_sizes=tuple(self.batches),
+            batch_sizes=tuple(self.batches), begin=telling(send),
         )  # fmt: skip
 
     def run(self) -> None:
         """Every batch size, then the ceilings."""
         with open_backend(self.spec, self.context) as backend:
             seconds = backend.load().seconds
+            self.context.begin("work")
             if not self.context.model.inputs:
                 raise BackendError(
                     "a ready engine can't be profiled: it says nothing of its inputs",

@@ -13,6 +13,7 @@ from harness.backends.onnxruntime.settings import OnnxRuntimeSettings
 from harness.backends.registry import message_of
 from harness.compare.answers import compare_answers
 from harness.compare.subjects import Subject, Subjects
+from harness.scenario.spec.load import Measurement
 from harness.scenario.spec.model import Parity
 
 
@@ -22,7 +23,7 @@ def subject(name: str, folder: Path, scale: float) -> Subject:
     settings = OnnxRuntimeSettings(kind="onnxruntime", name=name, threads=1)
     task = {"backend": message_of(settings), "model": model.to_json(), "batches": [1, 2],
             "cache": str(folder / "cache")}  # fmt: skip
-    return Subject(name, "onnxruntime", "fp32", sys.executable, {}, task, (1, 2))
+    return Subject(name, "onnxruntime", "fp32", sys.executable, {}, task, (1, 2), Measurement())
 
 
 def test_the_same_weights_and_others(tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_every_output_of_each_input_at_each_batch_size(task: dict[str, Any]) -> None:
     told: list[Mapping[str, Any]] = []
     work({**task, "want": "outputs", "inputs": 2}, told.append)
-    (said,) = told
+    step, said = told
+    assert step == {"event": "step", "step": "work"}
     assert said["unstable"] == []
     with np.load(said["file"]) as found:
         assert set(found.files) == {f"{b}/{v}/output" for b in (1, 2) for v in (0, 1)}
@@ -41,7 +42,8 @@ def test_every_output_of_each_input_at_each_batch_size(task: dict[str, Any]) -> 
 def test_the_layers_at_one_batch_size(task: dict[str, Any]) -> None:
     told: list[Mapping[str, Any]] = []
     work({**task, "want": "layers", "batch": 2, "runs": 3}, told.append)
-    (said,) = told
+    step, said = told
+    assert step == {"event": "step", "step": "work"}
     assert said["event"] == "layers"
     assert len(said["run_us"]) == 3
     assert {x["shape"] for x in said["layers"] if x["type"] == "MatMul"} == {"[2, 10]"}

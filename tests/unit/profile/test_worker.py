@@ -37,8 +37,9 @@ def task_of(folder: Path) -> dict[str, Any]:
 def test_onnxruntimes_batches_calls_layers_and_ceilings(tmp_path: Path) -> None:
     told: list[Mapping[str, Any]] = []
     worker.Profiled(task_of(tmp_path), told.append).run()
-    assert [m["event"] for m in told] == ["batch", "loaded", "ceilings"]
-    batch, _, last = told
+    assert [m["event"] for m in told] == ["step", "step", "batch", "loaded", "ceilings"]
+    *steps, batch, _, last = told
+    assert {s["step"] for s in steps} == {"work"}
     assert len(batch["calls_ms"]) >= worker.FEWEST_REQUESTS
     assert (batch["onnxruntime"], last["threads"]) == ("onnxruntime.json", 1)
     settings = OnnxRuntimeSettings(kind="onnxruntime", name="o", threads=1)

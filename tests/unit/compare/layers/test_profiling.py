@@ -19,6 +19,7 @@ from harness.compare.layers.profiling import profile_blocks
 from harness.compare.subjects import Subject, Subjects
 from harness.errors import BackendError, UsageError
 from harness.run.environments import package_alone
+from harness.scenario.spec.load import Measurement
 from harness.scenario.spec.model import Parity
 from harness.system.environment import PACKAGE_IN
 
@@ -48,7 +49,9 @@ def subject(name: str, folder: Path, mode: str, env: dict[str, str] | None = Non
     settings = OnnxRuntimeSettings(kind="onnxruntime", name=name, threads=1)
     task = {"backend": message_of(settings), "model": model.to_json(), "batches": [1],
             "cache": str(folder / "cache")}  # fmt: skip
-    return Subject(name, "onnxruntime", "fp32", sys.executable, env or {}, task, (1,))
+    return Subject(
+        name, "onnxruntime", "fp32", sys.executable, env or {}, task, (1,), Measurement()
+    )
 
 
 def test_a_slow_operator_is_first_in_the_table(tmp_path: Path) -> None:
