@@ -7,6 +7,7 @@ matplotlib brings with it and which is wider than the fonts that the print style
 from __future__ import annotations
 
 import io
+import logging
 import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
+logging.getLogger("matplotlib").setLevel(logging.ERROR)
+"""Where its cache can't be written it makes a temporary one, and would say so on stderr."""
 SYMBOLS = ("o", "s", "D", "^", "P", "*", "h", "p")
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), "-.", (0, (8, 2)), (0, (8, 2, 1, 2)))
 SIZES = {"half": (5.1, 1.8), "third": (3.45, 1.75), "full": (10.4, 2.3)}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from xml.etree import ElementTree
 
 from support.synthetic_run import EVIL
@@ -27,6 +30,18 @@ def test_names_are_text() -> None:
     root = ElementTree.fromstring(svg(chart))
     assert EVIL in "".join(root.itertext())
     assert not [e for e in root.iter() if e.tag.endswith(("script", "img"))]
+
+
+def test_a_cache_that_can_not_be_written_is_no_matter_for_stderr() -> None:
+    code = (
+        "from harness.report.charts.matplotlib import svg\n"
+        "import matplotlib, matplotlib.font_manager\n"
+    )
+    env = {**os.environ, "HOME": "/proc/nobody", "MPLCONFIGDIR": "/proc/nobody/it"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
 
 
 def test_many_long_ticks_stand_aslant() -> None:
