@@ -25,7 +25,7 @@ resume = click.option(
 )  # fmt: skip
 RUN_DIRECTORY = "Run directory. Default: reports/SCENARIO-TIME"
 output = click.option("--output", "-o", type=PATH, help=RUN_DIRECTORY)
-ERRORS = "Print nothing but errors, the verdict and paths."
+ERRORS = "Print nothing but errors, the verdict with its sentence, and paths."
 quiet = click.option("--quiet", "-q", is_flag=True, help=ERRORS)
 LINES = "Print every event as a line of JSON."
 events = click.option("--json", "as_json", is_flag=True, help=LINES)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def terminal_summary(data: RunData, *, brief: bool = False) -> Group:
     """The table, under it every failure with its reason, and the sentence on which is best.
 
-    A `brief` one is without the table.
+    A `brief` one has what failed and the first sentence alone, of a capacity run its answer.
     """
     from rich.console import Group
     from rich.text import Text
@@ -37,12 +37,14 @@ def terminal_summary(data: RunData, *, brief: bool = False) -> Group:
     context = build_context(data)
     held = capacities(context)
     found = [Text(line(name(context, c), c), style="" if c.rate else "yellow") for c in held]
-    said = map(_rich, answer(context))
+    said = [_rich(sentence) for sentence in answer(context)]
+    if brief:
+        return Group(*_failures(context), *found, said[0])
     page = verdict(context, decide(context)).entries
     first: list[RenderableType] = []
     for title, lines in page:
         first += [Text(title, style="bold"), *map(_indented, lines), Text()]
-    table = () if brief or not context.rows else (PointsTable(context),)
+    table = (PointsTable(context),) if context.rows else ()
     banners = [*disturbances(context), *unmeasured(context)]
     busy = (Text(text, style="bold yellow") for text in banners)
     return Group(*busy, *table, *_failures(context), *found, *said, *first, *_more(context))

@@ -18,10 +18,10 @@ from harness.results.rows import FailureRow
 from harness.results.store import read_run
 
 
-def shown(run: Path) -> str:
+def shown(run: Path, *, brief: bool = False) -> str:
     console = Console(width=160, record=True, force_terminal=False, file=None, quiet=False)
     with console.capture() as capture:
-        console.print(terminal_summary(read_run(run)))
+        console.print(terminal_summary(read_run(run), brief=brief))
     return capture.get()
 
 
@@ -39,6 +39,19 @@ def test_a_line_a_point_best_first_then_failures_and_the_sentence(cpu_run: Path)
     assert "(round 1, 2, 3): the Triton server ended during the measurement" in text
     assert "fix: look into the server's log" in text
     assert "In 68 measurements across 4 configurations, onnxruntime-cpu-fp32 is " in text
+
+
+def test_a_brief_one_has_what_failed_and_the_first_sentence(cpu_run: Path) -> None:
+    whole, brief = shown(cpu_run), shown(cpu_run, brief=True)
+    failed = [line for line in whole.splitlines() if line.startswith("failed:")]
+    assert failed
+    assert all(line in brief for line in failed)
+    rest = [x for x in brief.splitlines() if x not in failed and not x.startswith("  fix:")]
+    assert "\n".join(rest) in whole
+    assert rest[0].startswith("In ")
+    assert 0 < len(rest) < 5
+    assert "TAKE" in whole
+    assert not {"TAKE", "COST", "BEWARE", "THIS MACHINE"} & set(brief.splitlines())
 
 
 def test_a_backend_that_failed_at_every_point_is_one_line(tmp_path: Path) -> None:
