@@ -29,6 +29,8 @@ HEADER = "# Made by harness plan from measured peaks; not yet tried under a cap.
 """Of a plan without a proof; `header` has the others'."""
 CGROUPS = "/sys/fs/cgroup"
 """NVML wants a group's whole path (nvmlSetMemoryLimits_v1_t)."""
+LIBVGPU = "/usr/local/vgpu/libvgpu.so"
+"""Where HAMi's device plugin puts its library on a node."""
 Files = dict[str, str]
 """Name → text."""
 
@@ -128,12 +130,12 @@ def _exports(env: Mapping[str, str]) -> str:
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in env.items())
 
 
-def _docker(service: Service, env: Mapping[str, str]) -> list[str]:
+def _docker(service: Service, env: Mapping[str, str], *options: str) -> list[str]:
     given = [word for name, value in env.items() for word in ("-e", f"{name}={value}")]
     run = ["docker", "run", "-d", "--name", service.name, "--gpus", "device=0", *given]
     serve = SERVE if service.triton else []
     volume = ["-v", f"{service.claim}:/models:ro"] if service.triton else []
-    return [*run, *volume, service.container_image, *serve]
+    return [*run, *options, *volume, service.container_image, *serve]
 
 
 def _arena(rounded: Rounded, service: Service, plan: Plan) -> Files:
@@ -177,11 +179,15 @@ def _mps_v3(rounded: Rounded, service: Service, plan: Plan) -> Files:
 
 
 def _hami_core(rounded: Rounded, service: Service, plan: Plan) -> Files:
+    """The library has to be in the container: what can't be preloaded is passed over, without a
+    limit. `--mount` fails where it is not on the host either; `-v` would make a folder of its name.
+    """
     env = {"CUDA_DEVICE_MEMORY_LIMIT_0": rounded.written}
     if rounded.compute is not None:
         env["CUDA_DEVICE_SM_LIMIT"] = str(rounded.compute)
-    preload = {"LD_PRELOAD": "/usr/local/vgpu/libvgpu.so"}
-    return {"hami-core.sh": script(_docker(service, {**preload, **env}))}
+    mount = f"type=bind,source={LIBVGPU},target={LIBVGPU},readonly"
+    command = _docker(service, {"LD_PRELOAD": LIBVGPU, **env}, "--mount", mount)
+    return {"hami-core.sh": script(command)}
 
 
 def _driver_limits(rounded: Rounded, service: Service, plan: Plan) -> Files:

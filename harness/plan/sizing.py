@@ -67,8 +67,9 @@ def fit(
     asked = 100 // share if share else None
     busy = fits_by_busy(need.busy_percent)
     compute = min((n for n in (asked, busy) if n is not None), default=None)
-    limits = {"memory": rounded.per_card, "compute": compute, "the system's limit": most,
-              "the target": together}  # fmt: skip
+    # of equal limits the first binds: parts of a card are made by the target where there is one
+    limits = {"the target": together, "memory": rounded.per_card, "compute": compute,
+              "the system's limit": most}  # fmt: skip
     known = {name: n for name, n in limits.items() if n is not None}
     binding = min(known, key=lambda name: known[name], default="unknown")
     # without the card's size the other two are no answer

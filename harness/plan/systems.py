@@ -138,7 +138,8 @@ SYSTEMS: dict[str, System] = {
             "hami-core", "HAMi-core alone", "CUDA_DEVICE_MEMORY_LIMIT_0", "MiB, binary suffixes",
             "up to whole MiB", rounding.hami_core, True,
             "Enforced by the preloaded library for the container's processes.",
-            traps=("0 is no limit", "users report that it counts too much"),
+            traps=("0 is no limit", "a library that is not in the container is passed over, and "
+                   "nothing is limited", "users report that it counts too much"),
         ),
         System(
             "volcano-vgpu", "Volcano vGPU", "volcano.sh/vgpu-memory", "MB × gpu-memory-factor",

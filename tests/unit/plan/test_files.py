@@ -129,6 +129,16 @@ def test_command_lines_are_quoted(hostile: Plan, system: str, name: str, word: s
     assert word in words(texts(hostile, system, planned.HOSTILE)[name])
 
 
+def test_the_library_that_limits_is_in_the_container(hostile: Plan) -> None:
+    """Else the loader passes over LD_PRELOAD with a line on stderr, and nothing is limited."""
+    text = texts(hostile, "hami-core")["hami-core.sh"]
+    words = shlex.split(text.partition("set -eu\n")[2])
+    (library,) = (word.partition("=")[2] for word in words if word.startswith("LD_PRELOAD="))
+    mount = words[words.index("--mount") + 1]
+    assert mount == f"type=bind,source={library},target={library},readonly"
+    assert words.index("--mount") < words.index("-v"), "before the image"
+
+
 def test_mps_names_the_first_gpu_alone_and_a_pipe_of_its_own(hostile: Plan) -> None:
     found = texts(hostile, "mps")
     env = dict(w.split("=", 1) for w in shlex.split(found["mps.env"], comments=True) if "=" in w)

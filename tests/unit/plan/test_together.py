@@ -70,7 +70,8 @@ def test_equal_parts_of_a_card_are_no_more_than_held_the_target_together(shared:
     for name in ("device-plugin", "device-plugin-time-slicing", "gke"):
         assert int(alone[name].rounded.written) > 2
         assert found[name].rounded.written == "2"
-        assert (found[name].fit.per_card, found[name].fit.by_sharing) == (2, 2)
+        fit = found[name].fit
+        assert (fit.per_card, fit.by_sharing, fit.binding) == (2, 2, "the target")
 
 
 @pytest.mark.parametrize(
