@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.analysis.intervals import Interval
 from harness.analysis.summary import SummaryRow, summarize
-from harness.errors import HarnessError, LimitError, UsageError, class_of
+from harness.errors import HarnessError, LimitError, RunDirectoryError, UsageError, class_of
 from harness.measure.validity import OUTSIDE, causes
 from harness.plan.candidates import P99, Candidate, points_of
 from harness.plan.planning import Plan
@@ -56,7 +56,7 @@ class Trials:
         self._plan, self._quantity, self._folder = plan, quantity, folder
         self._watches, self._made, self._partial = watches, 0, partial
         self._manifest = data.manifest
-        self._scenario, self._base = reread(data.path)
+        self._scenario, self._base = _as_it_was(data.path)
         self._load = _load_of(self._scenario, plan.sized.candidate)
 
     def __call__(self, mib: int, full: bool) -> Trial:
@@ -110,6 +110,20 @@ class Trials:
                  (row.throughput, plan.sized.load, targets.throughput))  # fmt: skip
         open_ = any(i and not clear(i, edge) and _wider(i, most) for i, edge, most in asked)
         return (row.point,) if open_ else ()
+
+
+def _as_it_was(directory: Path) -> tuple[Scenario, Path]:
+    """The scenario and its folder. Raises RunDirectoryError where another machine, other packages
+    or another version would measure something else than what was planned from.
+    """
+    try:
+        return reread(directory)
+    except RunDirectoryError as error:
+        seen = error.message.partition("it would mix conditions: ")[2] or error.message
+        raise RunDirectoryError(
+            f"--verify: the point can't be measured again as it was: {seen}",
+            fix="measure the run again here, and plan from that",
+        ) from error
 
 
 def clear(found: Interval, edge: float) -> bool:

@@ -14,8 +14,9 @@ from support.rows import measurement
 from support.tiny_onnx import tiny_onnx
 
 import harness
-from harness.errors import HarnessError, LimitError, UsageError
+from harness.errors import HarnessError, LimitError, RunDirectoryError, UsageError
 from harness.plan import trial as trial_module
+from harness.plan.planning import Asked, make_plan
 from harness.plan.sizing import Demand
 from harness.plan.trial import Trials, _load_of, judge, what_is_capped
 from harness.results.manifest import make_manifest
@@ -62,6 +63,16 @@ def made(tmp_path_factory):
         ),
         demand=Demand(1.0, target, 0.2, 0.0),
     )  # fmt: skip
+
+
+def test_what_another_machine_measured_is_not_tried_here(tmp_path):
+    """It was: the run can't be resumed; without --resume, which nobody had given."""
+    data = read_run(ROOT / "reports" / "sample")
+    plan = make_plan(data, Demand(2000.0, 20.0, 0.2, 0.0), Asked())
+    with pytest.raises(RunDirectoryError, match="--verify: the point can't be measured") as caught:
+        Trials(data, plan, "gpu_memory", tmp_path, quiet)
+    assert "resume" not in str(caught.value)
+    assert caught.value.fix == "measure the run again here, and plan from that"
 
 
 def test_the_point_alone_is_measured_under_the_cap(made, tmp_path):
