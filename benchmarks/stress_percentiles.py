@@ -157,7 +157,7 @@ def alternated(
                     with contextlib.suppress(FileNotFoundError, psutil.NoSuchProcess):
                         now = used()  # or not, where a process ends meanwhile
             client.send(pack(TIMEOUT_S))
-            while client.poll() is None:
+            while client.alive:
                 time.sleep(0.01)
         theirs = merge(read_records(folder / "out")).samples
         samples = {"stress": theirs, "run": Samples.load(folder / "0.npz")}

@@ -35,6 +35,7 @@ import numpy as np
 import perf_analyzer as pa
 from numpy.typing import NDArray
 
+from harness.backends.base import ServerAddress
 from harness.models.tensors import PreparedModel, TensorSpec
 from harness.scenario.reading.loader import load
 from harness.stress.execute import backend_of
@@ -64,10 +65,11 @@ def planned(
     text = HEAD.format(protocol=protocol, address=address) + shape
     (folder / "stress.yaml").write_text(text, encoding="utf-8")
     loaded = load(folder / "stress.yaml")
-    tensors = [(TensorSpec(name, "float32", ("batch", 16)),) for name in ("INPUT0", "OUTPUT0")]
-    model = PreparedModel("identity", {"triton": "identity"}, "key", *tensors)
+    asked, answer = (TensorSpec(n, "float32", ("batch", 16)) for n in ("INPUT0", "OUTPUT0"))
+    model = PreparedModel("identity", {"triton": "identity"}, "key", (asked,), (answer,))
     http, grpc = (address, None) if protocol == "http" else (None, address)
-    plan = make_plan(loaded, backend_of(loaded)[1], model, (http, grpc, "identity"), workers)
+    where = ServerAddress(http, grpc, "identity")
+    plan = make_plan(loaded, backend_of(loaded)[1], model, where, workers)
     random = np.random.default_rng(0)
     return plan, [{"INPUT0": random.random((1, 16), np.float32)} for _ in range(16)]
 

@@ -117,7 +117,7 @@ def nvml_state() -> dict[str, float]:
     from harness.telemetry.nvml import open_gpu
 
     gpu = open_gpu("cuda")
-    return dict(gpu.state()) if gpu is not None else {}
+    return {key.quantity.value: v for key, v in gpu.state()} if gpu is not None else {}
 
 
 # ------------------------------------------------------------------------------------ the model

@@ -56,17 +56,17 @@ def page(runs: Sequence[Path]) -> Page:
 
 
 def _base(rows: Iterable[SummaryRow]) -> Interval | None:
-    return next((r.latency_ms["p50"] for r in rows if r.backend == "torch-cuda-fp32"), None)
+    return next((r.value("latency_p50_ms") for r in rows if r.backend == "torch-cuda-fp32"), None)
 
 
 def _rows(run: RunData, base: Interval | None) -> Iterable[tuple[str, ...]]:
     for row in summarize(run.measurements):
         loads = sorted((x for x in run.loads if x.backend == row.backend), key=lambda x: x.round)
-        p50 = row.latency_ms["p50"]
+        p50 = row.value("latency_p50_ms")
         ratio = f"{p50.value / base.value:.2f}" if p50 and base else "–"
         yield (
             f"`{row.backend}`{'' if row.valid else ' (invalid)'}", measured(p50),
-            measured(row.latency_ms["p99"]), ratio, _first_calls(loads),
+            measured(row.value("latency_p99_ms")), ratio, _first_calls(loads),
             number(statistics.median(x.seconds for x in loads)) if loads else "–",
             number(_build(loads)), mib(loads[0].bytes_on_disk if loads else None),
             number(row.gpu_memory_mib), _parity(run.parity, row.backend),
@@ -82,7 +82,8 @@ def _first_calls(loads: Sequence[LoadedRow]) -> str:
 
 
 def _build(loads: Sequence[LoadedRow]) -> float | None:
-    return next((x.details["build_seconds"] for x in loads if "build_seconds" in x.details), None)
+    found = (x.details.get("build_seconds") for x in loads)
+    return next((float(str(seconds)) for seconds in found if seconds is not None), None)
 
 
 def _parity(rows: Sequence[ParityRow], backend: str) -> str:

@@ -17,11 +17,12 @@ from support.rows import measurement
 from support.scaled import run
 from support.shared import full, write_shared
 from support.shared import scenario as shared
+from support.synthetic_run import Synthetic, write_run
 
 from harness.analysis.summary import summarize
-from harness.results.rows import ServerOnlyRow
+from harness.results.rows import LoadedRow, ServerOnlyRow
 from harness.results.series import Quantity, SeriesKey, TelemetrySeries, write_parquet
-from harness.results.store import RunData
+from harness.results.store import JOURNAL, MANIFEST, RunData, read_run
 
 FOLDER = str(ROOT / "benchmarks" / "gpu")
 MIB = 2**20
@@ -472,3 +473,30 @@ def test_the_page_of_replicas_counts_the_trials_that_were_right(load: Any) -> No
         in text
     )
     assert "No trial was made" in "\n".join(load("replicas").page({**MACHINE, "cases": {}}).lines)
+
+
+def test_the_tutorials_table_has_each_backend_of_the_runs(load: Any, tmp_path: Path) -> None:
+    backends = [
+        Synthetic("torch-cuda-fp32", "torch", 2.0, 0.1),
+        Synthetic("trt", "tensorrt", 1.0, 0.1),
+    ]
+    path = write_run(
+        tmp_path / "run", backends=backends, batch_sizes=(1,), concurrency=(1,), failures=False
+    )
+    manifest = json.loads((path / MANIFEST).read_text())
+    written = {**manifest, "machine": MACHINE["machine"], "command": ["harness", "run", "x.yaml"]}
+    (path / MANIFEST).write_text(json.dumps(written))
+    loads = [json.loads(line) for line in (path / JOURNAL).read_text().splitlines()]
+    for row in loads:
+        if row["event"] == LoadedRow.EVENT and row["backend"] == "trt":
+            row["details"]["build_seconds"] = 4.25
+    (path / JOURNAL).write_text("".join(json.dumps(row) + "\n" for row in loads))
+    lines = load("tutorial_table").page([path]).lines
+    rows = [[c.strip() for c in line.split("|")[1:-1]] for line in lines if line.startswith("| `")]
+    assert [(r[0], r[6]) for r in rows] == [("`torch-cuda-fp32`", "–"), ("`trt`", "4.25")]
+    assert "harness run x.yaml" in lines
+    shown = {row.backend: row for row in summarize(read_run(path).measurements)}
+    base, other = (shown[name].value("latency_p50_ms") for name in ("torch-cuda-fp32", "trt"))
+    assert base is not None and other is not None
+    assert rows[1][3] == f"{other.value / base.value:.2f}"
+    assert rows[1][1].startswith(f"{other.value:.3f} [")
