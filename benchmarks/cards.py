@@ -57,7 +57,8 @@ def covered(design: tuple[int, ...], card: float, runs: int) -> Covered:
         known = over_cards(plain, values, names)
         held += [_holds(known, truth), _holds(plain, truth)]
         ratios.append((known.half_width or 0) / (plain.half_width or 1))
-    return Covered(design, card, *(held / runs).tolist(), float(np.median(ratios)))
+    with_cards, plainly = (held / runs).tolist()
+    return Covered(design, card, with_cards, plainly, float(np.median(ratios)))
 
 
 def _holds(interval: Interval, truth: float) -> bool:

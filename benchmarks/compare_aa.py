@@ -84,7 +84,7 @@ SHORT = "profile: quick, window_requests: 662, "
 class Kind(NamedTuple):
     """What is compared, how often, and how long one may take."""
 
-    count: int
+    times: int
     longest_s: float
     """With the most blocks, none disturbed, on a quiet machine."""
     model: str = ""
@@ -171,9 +171,9 @@ def naive(found: Comparison) -> bool:
 
 def profiled(folder: Path, slow: str, blocks: int) -> dict[str, Any]:
     """The first layer, how many are named, and whether the first is."""
-    sides = [_subject(folder, mode, mode_of) for mode, mode_of in (("a", "nearest"), ("b", slow))]
+    base, candidate = _subject(folder, "a", "nearest"), _subject(folder, "b", slow)
     found = judge_layers(
-        profile_blocks(Subjects(*sides, Parity()), folder / "out", lambda _: None, blocks)
+        profile_blocks(Subjects(base, candidate, Parity()), folder / "out", lambda _: None, blocks)
     )
     first = found.changes[0]
     return {"first": first.name, "first_named": first.named, "named": len(found.named),
@@ -203,7 +203,7 @@ class Work:
         part, parts = map(int, asked.part.split("/"))
         done = {(r["kind"], r["number"]) for r in data["found"] if "cut" not in r}
         self.left = [
-            (kind, n) for kind, k in KINDS.items() for n in range(1 if asked.quick else k.count)
+            (kind, n) for kind, k in KINDS.items() for n in range(1 if asked.quick else k.times)
             if kind in asked.kinds and n % parts == part - 1 and (kind, n) not in done
         ]  # fmt: skip
 

@@ -21,7 +21,7 @@ ONE = "one.onnx"
 class PaddedSettings(OnnxRuntimeSettings):
     """As ONNX Runtime's, and where the product is."""
 
-    sources: ClassVar = ("onnx",)
+    sources: ClassVar[tuple[str, ...]] = ("onnx",)  # type: ignore[assignment]
 
     kind: Literal["padded"] = Field(description="which backend")  # type: ignore[assignment]
     one: str = Field(description="the ONNX file with one product")

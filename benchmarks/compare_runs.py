@@ -64,8 +64,8 @@ def line(run: float, round_: float, learned: int, slower: float, runs: int) -> L
             rng.normal(0, run) + rng.normal(0, round_, ROUNDS) + shift
             for shift in (0.0, np.log1p(slower))
         )
-        sides = [{"p50": dict(enumerate(np.exp(logs).tolist()))} for logs in (a, b)]
-        (judged,) = between_runs(*sides, [PRIMARY["p50"]], effect, STORED_LEVEL)
+        one, other = ({"p50": dict(enumerate(np.exp(logs).tolist()))} for logs in (a, b))
+        (judged,) = between_runs(one, other, [PRIMARY["p50"]], effect, STORED_LEVEL)
         beyond = abs(b.mean() - a.mean()) > np.log1p(PRIMARY["p50"].margin)
         counts += (
             judged.verdict in CHANGED,

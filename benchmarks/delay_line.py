@@ -54,7 +54,8 @@ def proxy(target: str, delay_ns: int) -> None:
 def _held(held: Mapping[int, list[int]], delay_ns: int) -> float:
     """For how many ms a request was held in the mean: a piece of the commonest length."""
     delayed = [each for each in held.values() if statistics.median(each) >= delay_ns]
-    return statistics.fmean(max(delayed, key=len, default=[0])) / 1e6
+    commonest: list[int] = max(delayed, key=len, default=[0])
+    return statistics.fmean(commonest) / 1e6
 
 
 def _accept(listener: socket.socket, target: str, pairs: Pairs, delay_ns: int) -> None:

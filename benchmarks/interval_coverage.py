@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.analysis.intervals import log_t_interval
+from harness.analysis.intervals import Interval, log_t_interval
 from harness.measure.quantiles import order_statistic_interval, percentiles
 from harness.measure.reduce import in_window, throughput
 from harness.results.samples import OK, Samples
@@ -90,10 +90,12 @@ def simulate(load: float, window_s: float, rng: np.random.Generator) -> Iterator
         window = in_window(samples, begin, end, open_loop=True)
         latency = (departures - arrivals)[window]
         found = percentiles(latency, np.zeros(len(latency), bool))
+        p50, p99 = found["p50"], found["p99"]
+        assert p50 is not None and p99 is not None, "a window has too few requests for its p99"
         yield Round(
             {
                 "throughput": throughput(samples, begin, end, 1),
-                "mean": float(latency.mean()) / 1e6, "p50": found["p50"], "p99": found["p99"],
+                "mean": float(latency.mean()) / 1e6, "p50": p50, "p99": p99,
             },
             order_statistic_interval(np.sort(latency), len(latency), 0.99),
         )  # fmt: skip
@@ -119,7 +121,7 @@ def lines(load: float, window_s: float, rounds: int) -> Iterator[Line]:
     runs = [every[i * rounds : (i + 1) * rounds] for i in range(RUNS)]
     for metric in METRICS:
         found = [log_t_interval([r.values[metric] for r in run]) for run in runs]
-        held = [i.low <= true[metric] <= i.high for i in found]
+        held = [_holds(i, true[metric]) for i in found]
         yield Line(
             load, window_s, rounds, metric, true[metric], float(np.mean(held)),
             float(np.median([i.half_width for i in found])),
@@ -132,6 +134,11 @@ def lines(load: float, window_s: float, rounds: int) -> Iterator[Line]:
         load, window_s, 1, "p99, one round's order statistics", true["p99"], float(np.mean(held)),
         float(np.median(width)), math.nan,
     )  # fmt: skip
+
+
+def _holds(interval: Interval, truth: float) -> bool:
+    assert interval.low is not None and interval.high is not None
+    return interval.low <= truth <= interval.high
 
 
 def report(found: list[Line], seconds: float) -> str:

@@ -1,6 +1,6 @@
 """Is the recommended point the right one, where the truth is known?
 
-PYTHONPATH=.:tests python benchmarks/knee.py     400 runs a line, writes docs/benchmarks/knee.md
+    python benchmarks/knee.py     400 runs a line, writes docs/benchmarks/knee.md
 
 Each case is a handful of points whose true throughput, tail latency, memory and cores are given,
 and with them the one to take by the rule of harness/analysis/knee.py. A run scatters them by round,
@@ -10,12 +10,15 @@ each point for itself and all together, and `choose` recommends.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from support.rows import measurement
 
 from harness.analysis.best import INDIFFERENCE, choose
@@ -134,12 +137,11 @@ def tried(case: Case, scatter: float, rounds: int, trials: int) -> Line:
     points = {p.callers: p for p in case.points}
     taken = [points[run(case, scatter, rounds, rng)] for _ in range(trials)]
     least = max(p.throughput for p in case.points) / (1 + INDIFFERENCE)
-    shares = (
-        sum(p.callers == case.right for p in taken), sum(p.throughput < least for p in taken),
-        sum(undercut(case, p) for p in taken),
-    )  # fmt: skip
+    right = sum(p.callers == case.right for p in taken) / trials
+    gave_up = sum(p.throughput < least for p in taken) / trials
+    overpaid = sum(undercut(case, p) for p in taken) / trials
     worst = min(p.throughput for p in taken) / max(p.throughput for p in case.points)
-    return Line(case, scatter, rounds, *(found / trials for found in shares), worst)
+    return Line(case, scatter, rounds, right, gave_up, overpaid, worst)
 
 
 def page(lines: Sequence[Line], trials: int, seconds: float) -> str:

@@ -23,13 +23,13 @@ import platform
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from perf_analyzer import command_line, cpu_name
 from scipy import stats
 
-from harness.backends.base import BackendContext
+from harness.backends.base import Backend, BackendContext
 from harness.backends.fake import FakeBackend
 from harness.backends.fake import FakeSettings as FakeSpec
 from harness.load.closed import ClosedLoop
@@ -59,13 +59,14 @@ class Cost:
         return self.latency - self.bare
 
 
-def backend() -> FakeBackend:
+def backend() -> Backend[object, object]:
     spec = FakeSpec.model_validate({"kind": "fake", "name": "fake", "service_time_ms": 0.0})
     inputs = (TensorSpec("x", "float32", ("batch", 16)),)
-    return FakeBackend(spec, BackendContext(PreparedModel("nothing", {}, "key", inputs, ())))
+    fake = FakeBackend(spec, BackendContext(PreparedModel("nothing", {}, "key", inputs, ())))
+    return cast(Backend[object, object], fake)
 
 
-def bare(fake: FakeBackend, request: Any) -> float:
+def bare(fake: Backend[object, object], request: Any) -> float:
     """The median over stretches of a thousand calls in an empty `for` loop, less the loop's own."""
     caller, clock, found = fake.caller(), time.perf_counter_ns, []
     infer = caller.infer

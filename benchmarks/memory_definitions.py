@@ -58,7 +58,8 @@ def sampled(series: Iterable[TelemetrySeries], begin_ns: int, end_ns: int) -> ND
 
 def of_run(data: RunData) -> list[dict[str, Any]]:
     """Each point with both."""
-    series, found = device_of(data.path), {}
+    series = device_of(data.path)
+    found: dict[str, dict[str, Any]] = {}
     for row in data.measurements:
         seen = sampled(series, row.window_begin_ns, row.window_end_ns)
         if row.gpu_memory_mib is None or row.gpu_memory_scope != "process" or not seen.size:

@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -61,7 +62,7 @@ def helps(repeats: int) -> dict[str, dict[str, float]]:
             wall, cpu = [], []
             for _ in range(repeats):
                 begin = os.times()
-                wall.append(seconds(lambda c=command: harness(folder, *c.split(), "--help")))
+                wall.append(seconds(partial(harness, folder, *command.split(), "--help")))
                 end = os.times()
                 cpu.append(end.children_user + end.children_system
                            - begin.children_user - begin.children_system)  # fmt: skip

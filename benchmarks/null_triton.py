@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 
 from harness.load.null.peers import Answer, GrpcPeer, HttpPeer, Put, grpc_message, http_response
 from harness.load.wire import http2
-from tests.support import slow_server
-from tests.support.slow_server import Behaviour, SlowServer
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+from support import slow_server
+from support.slow_server import Behaviour, SlowServer
 
 MODEL = "identity"
 SIZE = 16

@@ -30,13 +30,13 @@ import numpy as np
 from null_triton import MODEL, serving
 from numpy.typing import NDArray
 from perf_analyzer import command_line, cpu_name, interval, perf_analyzer
+from support.slow_server import Behaviour
 
 from harness.load.schedule import Segment, make_schedule
 from harness.load.wire.plan import Plan, make
 from harness.load.wire.requests import grpc_request, http_request
 from harness.results.samples import OK
 from harness.triton.server.install import find
-from tests.support.slow_server import Behaviour
 
 Float64 = NDArray[np.float64]
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
@@ -135,7 +135,9 @@ CLIENTS: dict[str, Callable[[Case, str], tuple[Float64, Float64]]] = {
 
 def measure(case: Case, who: str) -> dict[str, dict[str, float]]:
     """Percentile → what was reported and what is true, in ms."""
-    behaviour = Behaviour(*(int(s * 1e9) for s in (SERVICE_S, 0, STALL_AT_S, case.stall)))
+    behaviour = Behaviour(
+        int(1e9 * SERVICE_S), stall_at=int(1e9 * STALL_AT_S), stall=int(1e9 * case.stall)
+    )
     with serving(case.protocol, behaviour) as address:
         reported, true = CLIENTS[who](case, address)
     return {

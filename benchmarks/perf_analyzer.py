@@ -41,7 +41,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import psutil
@@ -116,6 +116,15 @@ WINDOWS = 3
 ATTEMPTS = 20
 FULL = 0.9
 """Share of the cores in use from which they are what bounds a case."""
+
+
+class Window(TypedDict):
+    """What `Measured` has of the server and the machine."""
+
+    cpu: float
+    server_cpu: float
+    counted: float
+    foreign: float
 
 
 @dataclass(frozen=True)
@@ -229,9 +238,7 @@ class Meter:
     def read(self, pid: int) -> tuple[int, ...]:
         return time.monotonic_ns(), self.count(), tree_ns(pid), tree_ns(self.server.pid), busy_ns()
 
-    def run(
-        self, command: list[str], env: dict[str, str], seconds: float
-    ) -> tuple[str, dict[str, float]]:
+    def run(self, command: list[str], env: dict[str, str], seconds: float) -> tuple[str, Window]:
         """Run a client; its output, and what the window of `seconds` inside its run showed.
 
         The window begins once the server sees its load, so start-up and imports are not in it.
@@ -323,6 +330,7 @@ def client(
     assert (samples.status == OK).all(), samples.messages
     decode = decode_http if protocol == "http" else decode_grpc
     for index, raw in generator.sampled():
+        assert isinstance(raw, bytes)
         assert (decode(raw)["OUTPUT0"] == arrays[index]).all()
     begin = samples.done[-1] - int(seconds * 1e9)
     findings = check_little(samples, int(begin), int(samples.done[-1]), concurrency)

@@ -1,6 +1,6 @@
 """How long does the report of a large run take, and how much memory? A synthetic run, built once.
 
-PYTHONPATH=.:tests python benchmarks/report_scale.py     10,000 points, 10 million samples
+    python benchmarks/report_scale.py     10,000 points, 10 million samples
 
 Prints seconds, of the wall and of the CPU, and the peak of the resident memory of the process that
 builds the report, by format; with `--output` writes report_scale.json, of which `--render` makes
@@ -24,6 +24,8 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from support.synthetic_run import Synthetic, write_run
 
 from harness.measure.distribution import latency_counts
@@ -43,9 +45,8 @@ def build(path: Path, points: int, rounds: int, samples: int) -> None:
     number = points // (len(BATCHES) * len(CALLERS))
     rng = np.random.default_rng(SEED)
     backends = [
-        Synthetic(f"b{i:03}", ("torch", "onnxruntime")[i % 2], *rng.uniform((0.5, 0.05), (2, 0.4)),
-                  memory_mib=400 + 7 * i)
-        for i in range(number)
+        Synthetic(f"b{i:03}", ("torch", "onnxruntime")[i % 2], fixed, item, memory_mib=400 + 7 * i)
+        for i in range(number) for fixed, item in [rng.uniform((0.5, 0.05), (2, 0.4))]
     ]  # fmt: skip
     part = path.with_name(f"{path.name}.part")
     shutil.rmtree(part, ignore_errors=True)
@@ -79,6 +80,7 @@ def complete(run: Path, counts: Mapping[str, MeasurementDetails]) -> None:
 
 
 def _samples(row: MeasurementRow, number: int, rng: np.random.Generator) -> Samples:
+    assert row.latency_mean_ms is not None
     done = np.linspace(row.window_begin_ns, row.window_end_ns, number + 1).astype(np.int64)[1:]
     sent = done - (1e6 * row.latency_mean_ms * rng.lognormal(0, 0.1, number)).astype(np.int64)
     caller = (np.arange(number) % (row.concurrency or 1)).astype(np.uint16)

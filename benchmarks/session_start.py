@@ -179,7 +179,9 @@ def main() -> None:
     options = parser.parse_args()
     rates = measured(options)
     every = {**rates, BOTH: [row for rows in rates.values() for row in rows]}
-    gpus = [gpu["name"] for gpu in describe_machine()["gpus"]] if options.device == "cuda" else []
+    gpus = (
+        [str(gpu["name"]) for gpu in describe_machine()["gpus"]] if options.device == "cuda" else []
+    )
     result = {
         "command": f"benchmarks/session_start.py --device {options.device} --sessions "
         f"{options.sessions} --seconds {options.seconds:g}",

@@ -69,7 +69,8 @@ def measure(protocol: str, rate: float, processes: int, seconds: float, seed: in
     slip = (samples.sent - samples.scheduled)[counted] / 1e3
     span = (samples.sent[counted].max() - samples.sent[counted].min()) / 1e9
     return Slip(
-        *(percentile(slip, q) for q in (0.5, 0.99, 0.999, 1.0)),
+        percentile(slip, 0.5), percentile(slip, 0.99), percentile(slip, 0.999),
+        percentile(slip, 1.0),
         float(counted.sum() / span), float((slip > 1e3 * LIMIT_MS).mean()),
     )  # fmt: skip
 
@@ -86,7 +87,8 @@ def floor(rate: float, seconds: float, seed: int) -> Slip:
         late.append(now - due)
     slip = np.array(late) / 1e3
     return Slip(
-        *(percentile(slip, q) for q in (0.5, 0.99, 0.999, 1.0)),
+        percentile(slip, 0.5), percentile(slip, 0.99), percentile(slip, 0.999),
+        percentile(slip, 1.0),
         len(late) / seconds, float((slip > 1e3 * LIMIT_MS).mean()),
     )  # fmt: skip
 

@@ -41,7 +41,7 @@ def saw(rng: np.random.Generator, size: int) -> Floats:
     """Up by 5 MiB, and down again when a collector runs, every 40 s or so."""
     gaps = np.cumsum(rng.uniform(20, 60, size))
     since = np.arange(size) - np.concatenate([[0], gaps])[np.searchsorted(gaps, np.arange(size))]
-    return since / 8 + rng.normal(0, 0.2, size)
+    return np.asarray(since / 8 + rng.normal(0, 0.2, size))
 
 
 def walk(rng: np.random.Generator, size: int) -> Floats:

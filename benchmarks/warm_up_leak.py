@@ -81,7 +81,7 @@ def alarms(latency: Float64) -> tuple[bool, bool]:
 def rates(make: Series, size: int, runs: int, share: float = 0, factor: float = 1) -> Float64:
     rng = np.random.default_rng([SEED, size, int(100 * share), int(10 * factor)])
     found = [alarms(leak(make(rng, size), share, factor)) for _ in range(runs)]
-    return np.mean(found, axis=0)
+    return np.asarray(np.mean(found, axis=0))
 
 
 def report(runs: int) -> str:

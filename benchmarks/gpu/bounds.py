@@ -23,6 +23,7 @@ from typing import Any
 
 import gpubench
 import pages
+from support.staged import STAGES, Staged
 
 from harness.analysis.intervals import Interval
 from harness.analysis.summary import summarize
@@ -35,7 +36,6 @@ from harness.measure.window import measure
 from harness.models.inputs import make_inputs
 from harness.run.point_row import Conditions, measurement_row
 from harness.scenario.points import Point
-from tests.support.staged import STAGES, Staged
 
 ROUNDS, WINDOW_S, TIMEOUT_S = 4, 0.6, 30.0
 CLIENT_MS = 10.0

@@ -43,7 +43,7 @@ CASES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 HANDLES = "onnxruntime-handles"
 """A convolution and a linear layer, both tiny: what four callers hold beyond one is handles."""
-TINY = {
+TINY: dict[str, Any] = {
     "name": "tiny-conv",
     "source": {"torch": "small_model:conv", "seed": 0},
     "inputs": [{"name": "input", "dtype": "float32", "shape": ["batch", 3, 16, 16]}],
@@ -173,7 +173,7 @@ class Measured:
         if kind == "torch" and self.asked.device == "cuda":
             import torch
 
-            if torch.cuda.is_initialized():
+            if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
                 found = {"torch_reserved": torch.cuda.memory_reserved(),
                          "torch_allocated": torch.cuda.memory_allocated()}  # fmt: skip
         elif kind == "onnxruntime":
@@ -235,10 +235,10 @@ def measure_case(asked: Any, case: str) -> Callable[[], dict[str, Any]]:
                 if stage[1] in ("load", "warm", "run"):
                     found[-1]["after"] = _stage(child, "idle", "idle", {}, asked)
             series = telemetry.read()
-        for stage in found:
-            _add_sampled(stage, series)
-            if "after" in stage:
-                _add_sampled(stage["after"], series)
+        for row in found:
+            _add_sampled(row, series)
+            if "after" in row:
+                _add_sampled(row["after"], series)
         settings = CASES.get(case, {})
         return {"settings": settings, "stages": found, "telemetry_problem": telemetry.problem}
 

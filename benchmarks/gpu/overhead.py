@@ -127,7 +127,7 @@ def torch_loop(backend: Any, inputs: Sequence[np.ndarray[Any, Any]]) -> ByHand:
         last: list[Any] = [None]
         return ByHand(on_cpu, lambda: last[0].float().numpy(), one_on_cpu, torch.inference_mode)
     pinned = [torch.from_numpy(a).to(dtype).pin_memory() for a in inputs]
-    stream = torch.cuda.Stream(device)
+    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     host = torch.empty((1, 1000), dtype=dtype, pin_memory=True)
 
     def on_gpu(count: int) -> Block:
@@ -264,7 +264,8 @@ def take_turns(
     backend: Any, requests: Sequence[Any], by_hand: ByHand, wanted: int
 ) -> list[dict[str, float]]:
     """Medians of blocks in which the sides take turns, call by call, the first drawn each time."""
-    rng, clock, found = random.Random(1), time.monotonic_ns, []
+    rng, clock = random.Random(1), time.monotonic_ns
+    found: list[dict[str, float]] = []
     with backend.caller() as caller, by_hand.scope():
         infer, one = caller.infer, by_hand.one
         for i in range(WARM):

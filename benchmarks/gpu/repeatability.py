@@ -68,7 +68,8 @@ def run(onnx: str) -> dict[str, Any]:
     source, target = (engine.get_tensor_name(i) for i in range(2))
     torch.manual_seed(0)
     inputs = [torch.rand(*SHAPE, device="cuda") for _ in range(INPUTS)]
-    output, stream = torch.empty(1, 1000, device="cuda"), torch.cuda.Stream()
+    output = torch.empty(1, 1000, device="cuda")
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     context.set_input_shape(source, SHAPE)
     context.set_tensor_address(target, output.data_ptr())
     torch.cuda.synchronize()

@@ -22,6 +22,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -203,7 +204,7 @@ def measure(asked: argparse.Namespace) -> None:
             break
         case, need = cases[number % len(cases)]
         card = int(rng.uniform(FEWEST, MOST) * need)
-        record.attempt(f"{number}", lambda c=case, n=need, k=card: trial(asked, c, n, k))
+        record.attempt(f"{number}", partial(trial, asked, case, need, card))
         longest = max(longest, time.monotonic() - start)
 
 

@@ -158,7 +158,8 @@ def pooled(rows: Sequence[Mapping[str, Any]], cell: str, base: str) -> Interval 
     contrast[cells.index(cell)], contrast[cells.index(base)] = 1.0, -1.0
     half = t_quantile(0.975, free) * math.sqrt(scatter * float(contrast @ inverse @ contrast))
     value = float(contrast @ found)
-    return Interval(*(math.exp(v) for v in (value, value - half, value + half)), len(rounds))
+    low, high = math.exp(value - half), math.exp(value + half)
+    return Interval(math.exp(value), low, high, len(rounds))
 
 
 # ---------------------------------------------------------------------------------------- the page
@@ -231,8 +232,8 @@ def _cells(row: dict[str, Any], *same: float) -> list[str]:
     kept, p99, joules = same or (None, None, None)
     share = _interval(row.get("throughput_kept"))
     if share is not None:
-        ends = [None if e is None else 100 * e for e in (share.low, share.high)]
-        share = Interval(100 * share.value, *ends)
+        low, high = (None if e is None else 100 * e for e in (share.low, share.high))
+        share = Interval(100 * share.value, low, high)
     return [
         pages.measured(_interval(row["throughput"])),
         pages.number(kept) if kept else pages.measured(share, 3),

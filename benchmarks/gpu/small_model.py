@@ -33,7 +33,8 @@ class Block(nn.Module):
         query, key, value = (p.unflatten(-1, (self.heads, -1)).transpose(1, 2) for p in parts)
         weights = (query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5).softmax(-1)
         x = x + self.out((weights @ value).transpose(1, 2).flatten(2))
-        return x + self.down(functional.gelu(self.up(self.norm2(x))))
+        wider: Tensor = self.down(functional.gelu(self.up(self.norm2(x))))
+        return x + wider
 
 
 def encoder(width: int = 512, layers: int = 6, heads: int = 8) -> nn.Module:

@@ -26,7 +26,8 @@ class Block(nn.Module):
         scores = (q @ k.transpose(-2, -1)) / math.sqrt(width // self.heads)
         mixed = (torch.softmax(scores, -1) @ v).transpose(1, 2).reshape(-1, length, width)
         x = x + self.out(mixed)
-        return x + self.narrow(nn.functional.gelu(self.wide(self.norm2(x))))
+        wider: Tensor = self.narrow(nn.functional.gelu(self.wide(self.norm2(x))))
+        return x + wider
 
 
 def encoder(width: int = 512, heads: int = 8, layers: int = 6) -> nn.Module:

@@ -15,7 +15,7 @@ import ctypes
 import random
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ Way = Callable[[int, int], dict[str, Any]]
 # -------------------------------------------------------------------------------- the harness
 
 
-def harness_way(backend: Any, requests: dict[int, Sequence[Any]], callers_in: str) -> Way:
+def harness_way(backend: Any, requests: Mapping[int, Sequence[Any]], callers_in: str) -> Way:
     """The harness's own closed loop, its callers opened anew."""
 
     def once(batch: int, callers: int) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def build(folder: Path) -> Any:
     return run
 
 
-def c_way(backend: Any, requests: dict[int, Sequence[Any]], run: Any) -> Way:
+def c_way(backend: Any, requests: Mapping[int, Sequence[Any]], run: Any) -> Way:
     """The same callers, opened and warmed up by the harness, driven by the C loop."""
 
     def once(batch: int, callers: int) -> dict[str, Any]:

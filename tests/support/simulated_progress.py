@@ -6,6 +6,7 @@ the backend takes. What `TimeLeft` says is kept at every event, and judged when 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -18,7 +19,6 @@ from support.rows import capacity, measurement
 from harness.analysis.metrics import CONFIRMATION
 from harness.results.events import Discarded, Event, PointStarted, SessionStarted
 from harness.results.rows import PERCENTILES
-from harness.run import selection
 from harness.run.rounds import Rounds
 from harness.run.selection import Selection
 from harness.run.state import RunState
@@ -83,12 +83,15 @@ class Simulated:
         self._left = TimeLeft(self.clock)
         self._said: list[tuple[float, tuple[float, float] | None]] = []
         self._began = self.now
-        with patch.object(selection.time, "monotonic", self.clock):
+        with patch.object(time, "monotonic", self.clock):
             scenario = Scenario.model_validate(self.written)
             self._measure(scenario)
         m = scenario.measurement
         last = 2 * (m.warmup + m.window)
-        told = [Said(t - self._began, *(left or (0, 0)), self.now - t) for t, left in self._said]
+        told = [
+            Said(t - self._began, low, high, self.now - t)
+            for t, left in self._said for low, high in [left or (0.0, 0.0)]
+        ]  # fmt: skip
         told[1:] = [
             two._replace(grown=two.high / max(1.0, one.high - two.after + one.after))
             for one, two in pairwise(told)
@@ -119,7 +122,7 @@ class Simulated:
         found = {}
         for name, space in Selection(self._scenario).spaces.items():
             base = self._rng.lognormal(5, 0.7)
-            peaks = [self._rng.integers(len(axis.values)) for axis in space.axes]
+            peaks = [int(self._rng.integers(len(axis.values))) for axis in space.axes]
             for config, place in space.places:
                 away = sum(abs(a - b) for a, b in zip(place or peaks, peaks, strict=True))
                 for p in points:
@@ -154,9 +157,9 @@ class Simulated:
             climbing = 2 + len(point.backend) % 4 + int(self._rng.integers(2))
             for step in range(1 + climbing + 4):
                 self.now += (m.warmup + m.window) * (1 + (self._rng.random() < 0.1)) + 0.3
-                rate = point.id.replace("find_capacity", f"r{step + 1}")
+                tried = point.id.replace("find_capacity", f"r{step + 1}")
                 state.add_result(measurement(
-                    point=rate, round=number, backend=point.backend, config=point.config,
+                    point=tried, round=number, backend=point.backend, config=point.config,
                     details={"search": point.id},
                 ))  # fmt: skip
             rate = 80.0 * self._rng.lognormal(0, self.noise)

@@ -80,7 +80,8 @@ class StagedCaller(Caller[object, object]):
         with stage("d2h"):
             pass
         moments.append(clock())
-        self._backend.timing.add(*map(float, np.diff(moments)), float(enqueue))
+        h2d, compute, d2h = map(float, np.diff(moments))
+        self._backend.timing.add(h2d, compute, d2h, float(enqueue))
         return request
 
     def outputs(self, reply: object) -> Tensors:

@@ -15,6 +15,7 @@ from typing import Any
 from support.rows import measurement
 
 from harness.measure.quantiles import FLOORS
+from harness.results.details import LoadedDetails
 from harness.results.events import RunEnded
 from harness.results.rows import ArtifactRow, FailureRow, LoadedRow, MeasurementRow, ParityRow
 from harness.results.store import RunStore
@@ -39,7 +40,7 @@ class Synthetic:
     """Factor on the time that rounds and noise are added to."""
 
 
-VERSIONS: dict[str, dict[str, str]] = {
+VERSIONS: dict[str, LoadedDetails] = {
     "onnxruntime": {"onnxruntime": "1.24.1"},
     "triton": {"server": "triton", "server_version": "2.51.0"},
     "tensorrt": {"flavor": "tensorrt-rtx", "tensorrt": "1.6.1.120"},
