@@ -59,6 +59,7 @@ from harness.results.events import Event
 from harness.results.store import read_run
 from harness.scenario.metrics import PRIMARY
 from harness.scenario.spec.backend import packages
+from harness.scenario.spec.load import Measurement
 from harness.scenario.spec.model import ModelSpec, Parity
 from harness.system.machine import describe_machine, package_versions
 from harness.system.paths import cache_directory
@@ -187,7 +188,9 @@ def _subject(folder: Path, name: str, mode: str) -> Subject:
     settings = OnnxRuntimeSettings(kind="onnxruntime", name=name, threads=1)
     task = {"backend": message_of(settings), "model": model.to_json(), "batches": [1],
             "cache": str(cache_directory())}  # fmt: skip
-    return Subject(name, "onnxruntime", "fp32", sys.executable, {}, task, (1,))
+    return Subject(
+        name, "onnxruntime", "fp32", sys.executable, {}, task, (1,), Measurement.model_validate({}),
+    )  # fmt: skip
 
 
 # --------------------------------------------------------------------------------- all, in lanes
