@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
 
 PATH = click.Path(path_type=Path)
+CLAIM = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+"""A DNS subdomain, as Kubernetes names objects (RFC 1123)."""
+
+
+def _claim(_context: click.Context, _option: click.Parameter, value: str) -> str:
+    if CLAIM.fullmatch(value):
+        return value
+    raise click.BadParameter(
+        f"{value!r} is no name of a volume claim: small letters, digits, '-' and '.', at most 253"
+    )
 
 
 @click.command()
@@ -81,6 +92,7 @@ PATH = click.Path(path_type=Path)
     default="models",
     show_default=True,
     metavar="CLAIM",
+    callback=_claim,
     help="Volume claim with the model repository.",
 )
 @click.option(

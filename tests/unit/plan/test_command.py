@@ -43,6 +43,14 @@ def test_the_exit_code_says_that_it_is_undecided_or_used_wrongly(
     assert "no system is called 'none'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("claim", ["../etc", "Models", "a b", "-a", "a..b", "a" * 254, ""])
+def test_a_volume_claim_has_a_name_that_kubernetes_takes(
+    claim: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert code_of(SAMPLE, "--rate", "500", "--slo-p99", "20ms", f"--models={claim}") == 2
+    assert "is no name of a volume claim" in capsys.readouterr().err
+
+
 def test_a_plan_that_could_not_be_written_out_is_said() -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
