@@ -23,6 +23,7 @@ from harness.models import bfloat16
 from harness.models.strings import STRING, string_input
 from harness.models.tensors import BATCH, Array, FileData, InputData, PreparedModel, TensorSpec
 from harness.scenario.spec.model import IMAGES
+from harness.system.machine import memory_bytes
 from harness.system.packages import require
 
 Shape = tuple[int, ...]
@@ -43,6 +44,7 @@ def make_inputs(
     a fixed shape of another batch size.
     """
     _check_batch(model, batch_size)
+    check_memory(model, batch_size)
     check_sizes(model.inputs, model.dynamic)
     return {spec.name: _make(spec, model, batch_size, variant, seed) for spec in model.inputs}
 
@@ -113,6 +115,23 @@ def check_sizes(specs: Sequence[TensorSpec], sizes: Mapping[str, int], where: st
         f"(of {', '.join(names)})",
         fix=f"add `dynamic: {{{add}}}` to the model{batch}",
     )
+
+
+def check_memory(model: PreparedModel, batch: int, requests: int = 1) -> None:
+    """Refuse inputs that can't be in this host's memory, where so many distinct ones are made at
+    once; strings, and dimensions without a size, count for nothing. Raises UsageError.
+    """
+    sizes, size = {**model.dynamic, BATCH: batch}, 0
+    for spec in model.inputs:
+        kind = np.sctypeDict.get(spec.dtype.replace("bfloat16", "float32"), np.void)
+        shape = (sizes.get(d, 0) if isinstance(d, str) else d for d in spec.shape)
+        size += math.prod(shape) * np.dtype(kind).itemsize
+    if requests * size > (limit := memory_bytes()):
+        raise UsageError(
+            f"{model.name}: the inputs of a request of batch {batch} are {size:,} bytes, and of "
+            f"{requests} at a time {requests * size:,}; the memory here is {limit:,} bytes",
+            fix="smaller load.batch_sizes, or fewer measurement.distinct_inputs",
+        )
 
 
 def numpy_dtype(dtype: str) -> np.dtype[np.generic]:

@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Self
+from typing import IO
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 AFTERWARDS, AFTERWARDS_S = "--afterwards", 20.0
@@ -33,7 +33,7 @@ GUARD_S = 15.0
 _File = int | IO[bytes] | IO[str] | None
 
 
-class GuardedProcess:
+class GuardedProcess(contextlib.AbstractContextManager["GuardedProcess"]):
     """A command running under a guard; the interface follows `subprocess.Popen`."""
 
     def __init__(self, process: subprocess.Popen[bytes], control: int, child_pid: int) -> None:
@@ -75,9 +75,6 @@ class GuardedProcess:
                 os.write(self._control, message)
             os.close(self._control)
             self._control = -1
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.terminate()

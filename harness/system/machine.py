@@ -7,6 +7,7 @@ nothing heavy is imported (versions come from package metadata, GPUs from NVML).
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 import os
 import platform
@@ -167,6 +168,13 @@ def cgroup_limits(root: Path = ROOT) -> dict[str, float | None]:
         cpus.append(_cpu_limit(folder))
         memory.append(_memory_limit(folder))
     return {"cpus": _tightest(cpus), "memory_mib": _tightest(memory)}
+
+
+@functools.cache
+def memory_bytes() -> int:
+    """What this process may have: the host's memory, or its control group's limit."""
+    limit = cgroup_limits()["memory_mib"] or float("inf")
+    return int(min(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), limit * MIB))
 
 
 def cpu_quota(root: Path = ROOT) -> tuple[Path, float] | None:

@@ -25,7 +25,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 import numpy as np
@@ -103,7 +103,7 @@ class Ring:
         return about, b"".join(c[c["t_ns"] > since_ns].tobytes() for c in new)
 
 
-class TelemetryServer:
+class TelemetryServer(contextlib.AbstractContextManager["TelemetryServer"]):
     """Samples and answers until it is closed; a context manager. `address` is host:port."""
 
     def __init__(
@@ -146,9 +146,6 @@ class TelemetryServer:
         self._http.server_close()
         self._telemetry.close()
         self._folder.cleanup()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

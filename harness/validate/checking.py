@@ -20,7 +20,7 @@ from harness.errors import (
     translated,
 )
 from harness.models import prepare
-from harness.models.inputs import make_inputs
+from harness.models.inputs import check_memory, make_inputs
 from harness.models.onnx_file import SILENT, cpu_session, external_data
 from harness.models.precision import check_precision, fp32_values, in_own_precision, notes_on
 from harness.models.reference import check_ignored
@@ -75,6 +75,7 @@ def check(loaded: LoadedScenario, *, deep: bool = False) -> list[str]:
             continue
         notes += [f"{model.name}: {note}" for note in found.notes]
         check_ignored(found, model.parity)
+        check_memory(found, max(batch_sizes), scenario.measurement.distinct_inputs)
         _check_data(found)
         if key or any(isinstance(b, TritonSettings) and b.serve for b in scenario.backends):
             for tensor in (*found.inputs, *found.outputs):

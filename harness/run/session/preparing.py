@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import DeadlineError, HarnessError, WorkerDiedError
+from harness.models.inputs import check_memory
 from harness.models.precision import check_precision, notes_on
 from harness.models.tensors import NotMade
 from harness.results.events import Progress, Status
@@ -45,6 +46,7 @@ def prepare(
             try:
                 found[key] = made = preparing.model(model, wanted, batch_sizes)
                 check_precision(made.model, specs)
+                check_memory(made.model, max(batch_sizes), scenario.measurement.distinct_inputs)
             except HarnessError as error:
                 if not key:
                     raise
@@ -54,8 +56,7 @@ def prepare(
 
 def loading_s(measurement: Measurement) -> float:
     """How long a model may take to load before anything is made of it."""
-    written = "load_timeout" in measurement.model_fields_set
-    return measurement.load_timeout if written else LOADED_S
+    return measurement.load_timeout if "load_timeout" in measurement.model_fields_set else LOADED_S
 
 
 class Preparing(contextlib.AbstractContextManager["Preparing"]):

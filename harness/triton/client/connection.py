@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from harness.models.tensors import Array, Tensors
 from harness.system.packages import require
@@ -23,7 +23,7 @@ Client: TypeAlias = Any
 `client_timeout`."""
 
 
-class Connection:
+class Connection(contextlib.AbstractContextManager["Connection"]):
     """The official client for one model on one server; what it raises becomes a HarnessError.
 
     Over HTTP its event loop belongs to a thread: use it in the one that made it.
@@ -159,9 +159,6 @@ class Connection:
     def close(self) -> None:
         """End the connection."""
         self.client.close()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

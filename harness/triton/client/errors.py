@@ -216,16 +216,14 @@ def said(error: Exception) -> str:
     return cut(" ".join(words.split()), LONGEST)
 
 
-def message_of(error: Exception) -> str:
+def message_of(error: Any) -> str:
     """The words of an `InferenceServerException`."""
-    known: Any = error
-    return str(known.message() or "")
+    return str(error.message() or "")
 
 
-def status_of(error: Exception) -> str:
+def status_of(error: Any) -> str:
     """The last word of its code: `UNAVAILABLE` of `StatusCode.UNAVAILABLE`."""
-    known: Any = error
-    return str(known.status()).rpartition(".")[2]
+    return str(error.status()).rpartition(".")[2]
 
 
 def _words(error: Exception) -> str:

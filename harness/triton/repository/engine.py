@@ -10,7 +10,7 @@ import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import BackendError, ServerError
 
@@ -28,7 +28,7 @@ LOADED = "loaded-{}.json"
 """What an instance writes beside its model.py once it has loaded."""
 
 
-class EngineRunner:
+class EngineRunner(contextlib.AbstractContextManager["EngineRunner"]):
     """Arrays in, outputs in the wanted order out; belongs to the thread that opened it."""
 
     def __init__(
@@ -52,9 +52,6 @@ class EngineRunner:
             self._seen.add(request.shapes)
             self._backend.keep_kernels()
         return [found[name] for name in self._outputs]
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()

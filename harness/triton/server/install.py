@@ -164,7 +164,8 @@ def _binary(root: Path) -> Path:
 
 
 def _open(root: Path, backends: Path, version: str) -> TritonInstall:
-    directory = backends / f"python{_python()}-{_sha(PATHS + _shim())[:8]}"
+    digest = hashlib.sha256((PATHS + _shim()).encode()).hexdigest()
+    directory = backends / f"python{_python()}-{digest[:8]}"
     if not (directory / "python" / "triton_python_backend_stub").is_file():
         _make_backends(root, directory)
     found = TritonInstall(root, _binary(root), directory, version)
@@ -174,13 +175,7 @@ def _open(root: Path, backends: Path, version: str) -> TritonInstall:
 
 def _shim() -> str:
     """What makes the Python backend work with numpy 2; see the file."""
-    return (files("harness.triton.repository") / "templates" / "numpy2.py").read_text(
-        encoding="utf-8"
-    )
-
-
-def _sha(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return (files("harness.triton.repository") / "templates" / "numpy2.py").read_text("utf-8")
 
 
 def _python() -> str:

@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from harness.errors import UsageError
-from harness.models.inputs import DRAWN, make_inputs, numpy_dtype, shape_of
+from harness.models.inputs import DRAWN, check_memory, make_inputs, numpy_dtype, shape_of
 from harness.models.tensors import PreparedModel, TensorSpec
+from harness.system.machine import memory_bytes
 
 
 def model(dtype="float32", shape=("batch", 3), dynamic=None, name="x", **data):
@@ -88,6 +89,16 @@ def test_bfloat16_rounds_like_ml_dtypes(tmp_path):
     data = files(tmp_path / "x.npy")
     ours = make_inputs(model("bfloat16", ("batch", 500), data=data), 4, 0)["x"]
     np.testing.assert_array_equal(ours, raw.astype(ml_dtypes.bfloat16).astype(np.float32))
+
+
+def test_inputs_beyond_the_memory_are_refused_with_their_bytes():
+    rows = memory_bytes() // 12 + 1  # of three floats
+    with pytest.raises(UsageError, match=f"of batch {rows} are {12 * rows:,} bytes"):
+        make_inputs(model(), rows, 0)
+    check_memory(model(), rows // 4, 2)
+    with pytest.raises(UsageError, match="of 8 at a time"):
+        check_memory(model(), rows // 4, 8)
+    check_memory(model("string"), rows)
 
 
 def test_dynamic_dimensions_need_a_size():

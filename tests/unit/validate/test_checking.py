@@ -22,6 +22,7 @@ from harness.results.store import read_run
 from harness.run.execute import start
 from harness.run.session import preparing
 from harness.scenario.reading.loader import load
+from harness.system.machine import memory_bytes
 from harness.validate import checking
 from harness.validate.checking import check
 
@@ -253,6 +254,26 @@ def test_plain_validate_imports_nothing(folder: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False False\n"
+
+
+def of_shape(shape: str) -> str:
+    return f"source: {{torch: 'nets:linear', kwargs: {{width: 2}}}}, inputs: [{{name: x, shape: {shape}}}]"  # noqa: E501
+
+
+@pytest.mark.parametrize("shape", ["[batch, 1000000, 1000000]", "[batch, 1024, ROOM]"])
+def test_inputs_that_no_memory_holds_are_not_fine(folder: Path, shape: str) -> None:
+    """Of one request, or of all eight that are made at a time, each of a quarter of the memory."""
+    shape = shape.replace("ROOM", str(memory_bytes() // 65536))
+    said = first_error(write(folder, of_shape(shape), TORCH), deep=False)
+    assert re.search(r"of batch 4 are [\d,]+ bytes, and of 8 at a time [\d,]+; the memory", said)
+    assert f"{memory_bytes():,} bytes" in said
+
+
+@pytest.mark.usefixtures("inline")
+def test_a_run_refuses_them_before_it_makes_them(folder: Path, tmp_path: Path) -> None:
+    path = write(folder, of_shape("[batch, 1000000, 1000000]"), TORCH)
+    said = runs_first_error(path, tmp_path / "run")
+    assert re.search("4,000,000,000,000 bytes.*the memory here", said)
 
 
 @pytest.mark.usefixtures("inline")
