@@ -11,16 +11,19 @@ from pathlib import Path
 import numpy as np
 
 from harness.backends.base import Backend, BackendContext
+from harness.backends.onnxruntime.settings import OnnxRuntimeSettings
 from harness.backends.registry import open_backend
-from harness.errors import UsageError
+from harness.errors import CrashedError, UsageError
 from harness.infer.fit import Wanted
 from harness.models.prepare import prepare
 from harness.models.tensors import Array, PreparedModel, TensorSpec
+from harness.run.session.served_model import AFTER_CRASH
 from harness.scenario.reading.loader import LoadedScenario
 from harness.scenario.spec.backend import BackendSettings
 from harness.scenario.spec.load import Measurement
 from harness.scenario.spec.served import ServedSettings
 from harness.scenario.variants import configs
+from harness.system.check import probe
 from harness.system.paths import cache_directory
 from harness.system.scratch import temporary_folder
 from harness.triton.client import common
@@ -29,6 +32,13 @@ from harness.triton.client.settings import TritonSettings
 from harness.triton.client.url import ServerUrl
 from harness.triton.metadata import Description
 
+OPEN = """
+import onnxruntime
+options = onnxruntime.SessionOptions()
+options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.{level}
+options.log_severity_level = 4
+onnxruntime.InferenceSession({path!r}, options, providers=["CPUExecutionProvider"])
+"""
 Inputs = Mapping[str, Array]
 Fit = Callable[[Wanted], Inputs]
 """Makes the inputs of what the model wants. Raises UsageError where what is given does not fit."""
@@ -102,6 +112,8 @@ def through_backend(loaded: LoadedScenario, backend: str, fit: Fit) -> Answer:
             context = stack.enter_context(
                 _served(spec, context, base, folder, scenario.measurement)
             )
+        if isinstance(spec, OnnxRuntimeSettings):
+            _opens(spec, model)
         runs = stack.enter_context(open_backend(spec, context))
         runs.load()
         inputs = fit(_wanted(runs, model))
@@ -113,6 +125,19 @@ def through_backend(loaded: LoadedScenario, backend: str, fit: Fit) -> Answer:
             version = runs.found.latest
             wrong = caller.connection.contradictions(reply, runs.found, inputs)
         return Answer(model.name, spec.name, version, inputs, outputs, (*wrong.values(),))
+
+
+def _opens(spec: OnnxRuntimeSettings, model: PreparedModel) -> None:
+    """Raise CrashedError where ONNX Runtime ends the process that opens a file made in fp16, before
+    it is this one: its optimiser crashes on some.
+    """
+    if spec.precision != "fp16" or spec.on_gpu or "onnx_fp16" not in model.files:
+        return
+    path = model.file("onnx_fp16")
+    said = probe(OPEN.format(path=str(path), level=spec.graph_optimization_level))
+    if isinstance(said, str) and said.startswith("ended by signal"):
+        raise CrashedError(f"onnxruntime itself crashes while it loads {path}: the process {said}",
+                           fix=AFTER_CRASH)  # fmt: skip
 
 
 def choose(loaded: LoadedScenario, name: str) -> BackendSettings:

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.errors import UsageError
+from harness.backends.onnxruntime.settings import OnnxRuntimeSettings
+from harness.errors import CrashedError, UsageError
 from harness.infer.fit import Pixels, Wanted, fit
-from harness.infer.send import choose, through_backend, wanted_by
+from harness.infer.send import _opens, choose, through_backend, wanted_by
 from harness.models.tensors import PreparedModel, Signature, TensorSpec
 from harness.scenario.reading.loader import LoadedScenario, load_text
 from harness.scenario.spec.served import ServedSettings
@@ -48,6 +49,19 @@ backends:
     assert isinstance(spec, ServedSettings)
     assert spec.colocated == ()
     assert not isinstance(spec.instances, tuple)
+
+
+def test_a_file_that_crashes_onnxruntime_does_not_end_this_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "crashes.onnx"
+    (tmp_path / "onnxruntime.py").write_text("import os\nos.abort()\n")
+    model = PreparedModel("m", {"onnx": ""}, "k", (), (), files={"onnx_fp16": str(file)})
+    spec = OnnxRuntimeSettings(kind="onnxruntime", precision="fp16")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(CrashedError, match=f"crashes while it loads {file}: .* signal 6"):
+        _opens(spec, model)
+    _opens(spec.model_copy(update={"precision": "fp32"}), model)
 
 
 def test_a_request_through_a_backend() -> None:
