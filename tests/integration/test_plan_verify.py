@@ -5,12 +5,15 @@ less by bisection, and what the exit code and the files say of it.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 
 import pytest
 
+pytestmark = pytest.mark.timeout(900)
 UNDECIDED = 4
+TRIES = 5
 SCENARIO = """
 scenario: verified
 model: {name: sleeper, source: {fake: {}}}
@@ -23,12 +26,24 @@ measurement: {profile: quick, rounds: 2, rounds_max: 2, warmup: 500ms, warmup_re
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """With a run of two rounds."""
+    """With a run of two rounds, made anew where a busy machine let its point not be believed."""
     found = tmp_path_factory.mktemp("verified")
     (found / "s.yaml").write_text(SCENARIO)
-    done = harness(found, "run", "s.yaml", "-o", "run", "-q", "--no-report")
-    assert (found / "run" / "journal.jsonl").exists(), done.stderr
-    return found
+    for _ in range(TRIES):
+        done = harness(found, "run", "s.yaml", "-o", "run", "-q", "--no-report")
+        if done.returncode == 0:
+            return found
+        shutil.rmtree(found / "run")
+    pytest.fail(f"no run of {TRIES} is fine: {done.stdout}{done.stderr}")
+
+
+def verified(folder, *words):
+    """`harness plan … --verify`, again where a machine that others use lets nothing be decided."""
+    for _ in range(TRIES):
+        done = harness(folder, "plan", *words, "--verify")
+        if done.returncode != UNDECIDED:
+            break
+    return done
 
 
 def harness(folder, *words):
@@ -40,11 +55,8 @@ def harness(folder, *words):
 
 def test_the_request_holds_under_a_cap_that_a_control_has_shown(folder):
     """Headroom of all but a little: the machine may be busy, and load is not what is asked here."""
-    asked = ("plan", "run", "--rate", "1", "--slo-p99", "1s", "--headroom", "99.9%", "--json")
-    for _ in range(3):
-        done = harness(folder, *asked, "--verify", "--html", "plan.html")
-        if done.returncode != UNDECIDED:  # a machine that others use may let nothing be decided
-            break
+    asked = ("run", "--rate", "1", "--slo-p99", "1s", "--headroom", "99.9%", "--json")
+    done = verified(folder, *asked, "--html", "plan.html")
     proof = json.loads(done.stdout)["proof"]
     assert (done.returncode, proof["verified"], proof["partial"]) == (0, True, False), done.stderr
     *_, first = (t for t in proof["trials"][:2] if t["mib"] == proof["request_mib"])
@@ -75,7 +87,7 @@ def test_a_target_that_the_capped_point_misses_is_not_verified(folder):
             row["throughput"] *= 1000
         lines.append(json.dumps(row))
     (faster / "journal.jsonl").write_text("\n".join(lines) + "\n")
-    done = harness(folder, "plan", "faster", "--rate", "1", "--slo-p99", "1s", "--verify")
+    done = verified(folder, "faster", "--rate", "1", "--slo-p99", "1s")
     assert done.returncode == 1, done.stderr
     assert "Not verified: under " in " ".join(done.stdout.split())
     assert "are asked" in done.stdout
