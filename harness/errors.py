@@ -222,6 +222,10 @@ class WorkerDiedError(PointError):
     words = "the worker process ended unexpectedly"
 
 
+AFTER_CRASH = "try another `precision`, or a lower `graph_optimization_level` of onnxruntime"
+"""The fix of `CrashedError`."""
+
+
 class CrashedError(WorkerDiedError):
     """A runtime's own code ended the worker, by a signal, while it loaded the model."""
 

@@ -13,11 +13,10 @@ import numpy as np
 from harness.backends.base import Backend, BackendContext
 from harness.backends.onnxruntime.settings import OnnxRuntimeSettings
 from harness.backends.registry import open_backend
-from harness.errors import CrashedError, UsageError
+from harness.errors import AFTER_CRASH, CrashedError, UsageError
 from harness.infer.fit import Wanted
 from harness.models.prepare import prepare
 from harness.models.tensors import Array, PreparedModel, TensorSpec
-from harness.run.session.served_model import AFTER_CRASH
 from harness.scenario.reading.loader import LoadedScenario
 from harness.scenario.spec.backend import BackendSettings
 from harness.scenario.spec.load import Measurement

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.backends.base import ServerAddress
-from harness.errors import CrashedError, WorkerDiedError
+from harness.errors import AFTER_CRASH, CrashedError, WorkerDiedError
 from harness.load.plan import LoadPlan, WindowSettings
 from harness.models.batch import read_batch
 from harness.models.tensors import PreparedModel
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 
 SLACK_S = 30.0
 """What a deadline allows beyond the lengths the scenario sets: preparing inputs, saving samples."""
-
-AFTER_CRASH = "try another `precision`, or a lower `graph_optimization_level` of onnxruntime"
 
 
 @dataclass(frozen=True, slots=True)
