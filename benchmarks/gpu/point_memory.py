@@ -7,8 +7,8 @@ The harness itself, by `harness run`, on ResNet-50 at batch 1: one caller alone,
 scenario whose other point has 16. A constraint asks about memory, so each point gets a session of
 its own. Eager PyTorch, ONNX Runtime, TensorRT and Triton, several at a time where there are several
 GPUs; with `--device cpu` the host's memory, without TensorRT. ONNX Runtime is tried with each way
-in which its arena grows, and each of its two runs several times, by turns: what differs between two
-equal runs is the runtime's own doing.
+in which its arena grows, and with algorithms that it does not choose by timing them; each of its
+two runs several times, by turns: what differs between two equal runs is the runtime's own doing.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ def cases(device: str, gpu: int) -> dict[str, dict[str, Any]]:
         "tensorrt": {"kind": "tensorrt", "device": cuda},
         "onnxruntime": arena,
         "onnxruntime-same-as-requested": {**arena, "arena_extend_strategy": "kSameAsRequested"},
+        "onnxruntime-heuristic": {**arena, "cudnn_conv_algo_search": "HEURISTIC"},
         "triton": {**served, "device": cuda},
     }  # fmt: skip
 

@@ -27,7 +27,8 @@ measurement: {{rounds: 2, warmup: 500ms, warmup_requests: 5, window: 1s, window_
 """
 BACKENDS = {
     "torch": "{kind: torch, device: cuda, name: b}",
-    "onnxruntime": "{kind: onnxruntime, provider: CUDAExecutionProvider, name: b}",
+    "onnxruntime": "{kind: onnxruntime, provider: CUDAExecutionProvider, name: b, "
+    "cudnn_conv_algo_search: HEURISTIC}",  # EXHAUSTIVE times algorithms: each process takes others
     "tensorrt": "{kind: tensorrt, name: b}",
     "triton": "{kind: triton, protocol: grpc, serve: onnxruntime, device: cuda, name: b}",
 }
