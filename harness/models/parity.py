@@ -27,7 +27,7 @@ TOLERANCES: dict[str, tuple[float, float]] = {
     "fp64": (1e-9, 1e-9),  # u = 2^-53; what computes in fp32 (1e-7) is seen
     "fp32": (1e-3, 1e-3),  # u = 2^-24; sums of thousands of products in any order; see below
     "tf32": (3e-2, 1e-2),  # u = 2^-11: 61 u and 20 u; only factors are rounded, sums are fp32
-    "fp16": (5e-2, 1e-2),  # u = 2^-11: 102 u, as activations and sums may be rounded to it too
+    "fp16": (8e-2, 1e-2),  # u = 2^-11: 164 u, as activations and sums may be rounded to it too
     "bf16": (2.5e-1, 8e-2),  # u = 2^-8
     "int8": (2.5e-1, 8e-2),  # a step is 2^-8 of the range, some 4 rms to each side: 8 steps
     "fp8": (2.5e-1, 8e-2),  # u = 2^-4 of a factor; only fused and unfused runs are compared
@@ -37,8 +37,8 @@ TOLERANCES: dict[str, tuple[float, float]] = {
 
 fp32 leaves room for other summation orders and Winograd convolutions, and is below what TF32 (some
 u of it are 3e-3) would give. fp16 has more than tf32, which has the same u: activations are kept in
-fp16 too, and a runtime may add in it. 0.05 is 5.4 standard deviations of the largest errors
-measured (TensorRT-RTX, 0.0093 rms): normal, so of ten million values about one lies beyond.
+fp16 too, and a runtime may add in it. 0.08 is 7.8 standard deviations of the largest errors
+measured (TensorRT-RTX, 0.0102 rms), the largest of 192,000 of which lay 5.6 out.
 int8 also stands for a file that is quantized: a fused and an unfused run round to other steps.
 """
 FLOORS: dict[str, float] = dict.fromkeys(TOLERANCES, 1e-5) | {"fp64": 2.0**-52, "fp32": 2.0**-23}

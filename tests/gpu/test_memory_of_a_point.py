@@ -28,9 +28,9 @@ measurement: {{rounds: 2, warmup: 500ms, warmup_requests: 5, window: 1s, window_
 BACKENDS = {
     "torch": "{kind: torch, device: cuda, name: b}",
     "onnxruntime": "{kind: onnxruntime, provider: CUDAExecutionProvider, name: b, "
-    "cudnn_conv_algo_search: HEURISTIC}",  # EXHAUSTIVE times algorithms: each process takes others
+    "arena_extend_strategy: kSameAsRequested}",  # as it is, equal runs differ by 128 MiB
     "tensorrt": "{kind: tensorrt, name: b}",
-    "triton": "{kind: triton, protocol: grpc, serve: onnxruntime, device: cuda, name: b}",
+    "triton": "{kind: triton, protocol: grpc, serve: tensorrt, device: cuda, name: b}",
 }
 SAME_SHARE, SAME_MIB = 0.02, 16.0
 
