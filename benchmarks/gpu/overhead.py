@@ -21,6 +21,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import gpubench
@@ -205,6 +206,9 @@ def tensorrt_loop(backend: Any, inputs: Sequence[np.ndarray[Any, Any]]) -> ByHan
     context.set_tensor_address(target, int(device_out))
     stream = driver.Stream(1)  # non-blocking
     handle, clock = int(stream.handle), time.monotonic_ns
+    compute: Callable[[], object] = partial(context.execute_async_v3, handle)
+    if backend.spec.cuda_graphs:
+        compute = replay(compute, handle)
 
     def block(count: int) -> Block:
         times = []
@@ -212,7 +216,7 @@ def tensorrt_loop(backend: Any, inputs: Sequence[np.ndarray[Any, Any]]) -> ByHan
         for i in range(count):
             begin = clock()
             driver.memcpy_htod_async(device_in, pinned[i % INPUTS], stream)
-            context.execute_async_v3(handle)
+            compute()
             driver.memcpy_dtoh_async(host, device_out, stream)
             stream.synchronize()
             times.append(clock() - begin)
@@ -220,13 +224,30 @@ def tensorrt_loop(backend: Any, inputs: Sequence[np.ndarray[Any, Any]]) -> ByHan
 
     def one(i: int) -> None:
         driver.memcpy_htod_async(device_in, pinned[i % INPUTS], stream)
-        context.execute_async_v3(handle)
+        compute()
         driver.memcpy_dtoh_async(host, device_out, stream)
         stream.synchronize()
 
     return ByHand(
         block, lambda: host.astype(np.float32).reshape(shape), one, contextlib.nullcontext
     )
+
+
+def replay(enqueue: Callable[[], object], stream: int) -> Callable[[], object]:
+    """Launches a CUDA graph of what `enqueue` puts on the stream."""
+    from cuda.bindings import runtime
+
+    def done(result: tuple[Any, ...]) -> Any:
+        assert result[0] == runtime.cudaError_t.cudaSuccess, result[0]
+        return result[1] if len(result) > 1 else None
+
+    enqueue()  # once without: TensorRT-RTX compiles its kernels
+    done(runtime.cudaStreamSynchronize(stream))
+    mode = runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
+    done(runtime.cudaStreamBeginCapture(stream, mode))
+    enqueue()
+    graph = done(runtime.cudaGraphInstantiate(done(runtime.cudaStreamEndCapture(stream)), 0))
+    return lambda: runtime.cudaGraphLaunch(graph, stream)
 
 
 BY_HAND = {"torch": torch_loop, "onnxruntime": onnxruntime_loop, "tensorrt": tensorrt_loop}
