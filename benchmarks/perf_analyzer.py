@@ -165,7 +165,11 @@ def perf_analyzer(
             (made / "perf_analyzer").chmod(0o755)
             for name, pattern in (("libb64.so.0d", "libb64-*"), ("libcudart.so.12", "libcudart-*")):
                 (made / name).symlink_to(next(install.libraries.glob(pattern)))
-            made.rename(home)
+            try:
+                made.rename(home)
+            except OSError:  # another process was first
+                if not home.is_dir():
+                    raise
     return home / "perf_analyzer", {**os.environ, "LD_LIBRARY_PATH": str(home)}
 
 
