@@ -7,9 +7,9 @@ A first short run makes engines and exports, so that no run pays for them. Then 
 each number of lanes that the host has GPUs for (2, 4, 8) all of them, measure the same scenario;
 what is compared is the wall time of `harness run` from its start to its end, and each point's
 throughput, with variances that the points lend one another. `--only first`, and then `--only
-lanes-1 lanes-4`, does it in two calls. `--device cpu` tries it with lanes on processors. The scenario's eight rounds take about 25 minutes with one lane and two; `--set
-measurement.rounds=4 --set measurement.rounds_max=4 --set measurement.window=1s --set
-measurement.warmup=300ms` about 9.
+lanes-1 lanes-4`, does it in two calls. `--device cpu` tries it with lanes on processors. The
+scenario's eight rounds take about 25 minutes with one lane and two; `--set measurement.rounds=4
+--set measurement.rounds_max=4 --set measurement.window=1s --set measurement.warmup=300ms` about 9.
 """
 
 from __future__ import annotations
