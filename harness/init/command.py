@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,22 +88,21 @@ def _make(subject: Subject, output: Path, asker: Asker) -> tuple[LoadedScenario,
 
 def _say(loaded: LoadedScenario, notes: list[str], *, as_json: bool) -> None:
     from harness.system.credentials import outward
+    from harness.system.output import print_json
     from harness.validate.overview import overview
     from harness.validate.words import measures
 
     seen = overview(loaded.scenario)
     if as_json:
-        facts = {
-            "schema": "harness-init/1", "written": str(loaded.path), "scenario": seen.scenario,
-            "backends": seen.backends, "points": seen.points, "notes": notes,
-            "estimated_seconds": round(seen.seconds),
-        }  # fmt: skip
-        click.echo(json.dumps(facts, indent=2))
+        print_json("init", {
+            "written": str(loaded.path), "scenario": seen.scenario, "backends": seen.backends,
+            "points": seen.points, "notes": notes, "estimated_seconds": round(seen.seconds),
+        })  # fmt: skip
         return
     minutes, seconds = divmod(round(seen.seconds), 60)
     lines = [
         *(f"note: {note}" for note in notes),
-        f"{loaded.path}: written: {measures(loaded.scenario)}, at least {minutes}:{seconds:02d}",
+        f"{loaded.path}: written: {measures(loaded.scenario)}, about {minutes}:{seconds:02d}",
         f"next: harness run {loaded.path} --dry-run",
     ]
     click.echo(outward("\n".join(lines)))

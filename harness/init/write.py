@@ -36,8 +36,9 @@ def sensible(found: Found, on_gpu: bool) -> Choices:
     elif not found.batched:
         sizes = [1]
     else:
-        sizes = [b for b in ((1, 8, 32) if on_gpu else (1, 4)) if b <= (found.max_batch or b)]
-    return Choices(sizes or [1], (1, 8) if on_gpu else (1, 4))
+        few = (1, 8, 32) if on_gpu else (1, 4)
+        sizes = sorted({min(size, found.max_batch or size) for size in few})
+    return Choices(sizes, (1, 8) if on_gpu else (1, 4))
 
 
 def text(found: Found, backends: Runnable, choices: Choices, output: Path, came_from: str) -> str:
@@ -54,7 +55,7 @@ def _head(output: Path, came_from: str) -> Iterator[str]:
     yield "# docs/scenario.md has every key."
     yield "#"
     yield f"#   harness validate {output.name}"
-    yield f"#   harness run {output.name} --dry-run     # the points, and how long they take"
+    yield f"#   harness run {output.name} --dry-run     # the points, and about how long they take"
     yield f"#   harness run {output.name}"
 
 

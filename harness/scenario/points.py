@@ -121,17 +121,16 @@ def estimate(scenario: Scenario) -> float:
     """Roughly how many seconds the run takes, for `--dry-run`: a lower-middle guess, no promise.
 
     Each measurement is counted as warm-up plus window, and each backend in each round as one
-    start (`start_seconds` of its settings) with a measurement that is discarded. Not counted:
-    exports and parity before the first round, sessions of their own for points whose memory is
-    asked about, and windows that go on, up to `window_max`, because `window_requests` have not
-    finished.
+    start (`start_seconds` of its settings, less where its server runs already) with a measurement
+    that is discarded. Not counted: exports and parity before the first round, sessions of their
+    own for points whose memory is asked about, and windows that go on, up to `window_max`, because
+    `window_requests` have not finished.
     """
     spec = scenario.measurement
     points = expand(scenario)
-    searches = sum(p.shape == "find_capacity" for p in points)
-    count = len(points) + searches * (CAPACITY_RATES - 1)
-    measuring = count * (spec.warmup + spec.window)
-    discarded = spec.warmup + spec.window  # what each session opens with
-    starting = sum(backend.start_seconds + discarded for backend in scenario.backends)
-    starting += RELOAD_SECONDS * sum(len(found) - 1 for found in configs(scenario).values())
-    return spec.rounds * (measuring + starting)
+    count = len(points) + len(scenario.backends)  # each session opens with one that is discarded
+    count += (CAPACITY_RATES - 1) * sum(p.shape == "find_capacity" for p in points)
+    running = [b for b in scenario.backends if isinstance(b, ServedSettings) and b.server.url]
+    starting = sum(b.start_seconds for b in scenario.backends if b not in running)
+    reloads = sum(map(len, configs(scenario).values())) - len(scenario.backends) + len(running)
+    return spec.rounds * (count * (spec.warmup + spec.window) + starting + RELOAD_SECONDS * reloads)

@@ -5,22 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.scenario.points import estimate, expand, left_out
-from harness.scenario.sizes import parts_of
 from harness.scenario.spec.scenario import Scenario
 from harness.scenario.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The points and how long they take at least."""
+    """The points and about how long they take."""
 
     scenario: str
     points: tuple[str, ...]
     backends: tuple[str, ...]
     batch_sizes: tuple[int, ...]
     concurrency: tuple[int, ...]
-    sizes: tuple[str, ...]
-    """Labels of the dynamic dimensions' sizes, where they vary."""
     rounds: int
     seconds: float
     left_out: tuple[str, ...]
@@ -29,13 +26,13 @@ class Overview:
 
     def lines(self) -> list[str]:
         """Every point, what is left out, and the time."""
-        minutes, seconds = divmod(int(self.seconds), 60)
+        minutes, seconds = divmod(round(self.seconds), 60)
         found = [*self.points, *(f"note: {text}" for text in self.left_out)]
         if self.search in ("quick", "bayesian"):
             found.append(f"search: {self.search} measures only some of these configs")
         return [
             *found,
-            f"{counted(len(self.points), 'point')} × {counted(self.rounds, 'round')}, at least "
+            f"{counted(len(self.points), 'point')} × {counted(self.rounds, 'round')}, about "
             f"{minutes}:{seconds:02d} (slow points extend their window, at most to window_max)",
         ]
 
@@ -56,7 +53,6 @@ def overview(scenario: Scenario) -> Overview:
         backends=tuple(backend.name for backend in scenario.backends),
         batch_sizes=tuple(load.batch_sizes),
         concurrency=tuple(load.concurrency or ()),
-        sizes=tuple(filter(None, parts_of(scenario.model.dynamic))),
         rounds=scenario.measurement.rounds,
         seconds=estimate(scenario),
         left_out=tuple(left_out(scenario)),

@@ -185,7 +185,7 @@ BEFORE: dict[str, Callable[[Reader], None]] = {
 LEFT = {
     "README.md": ("reports/my/report.html", "bert.trace"),
     "docs/compare.md": ("history.html",),
-    "docs/first-steps.md": ("scenario.yaml", "reports/*/report.html"),
+    "docs/first-steps.md": ("reports/net-*/report.html", "reports/my-model-*/report.html"),
     "docs/from-model-analyzer.md": ("results/report.html", "results/summary.csv"),
     "docs/many-gpus.md": ("run/report.html", "reports/my-*/report.html"),
     "docs/monitor.md": ("traffic.jsonl", "monday.trace"),

@@ -44,7 +44,7 @@ def test_a_dry_run_lists_the_points_and_measures_nothing(
     monkeypatch.chdir(tmp_path)
     lines = invoke(FAKE, "--dry-run").output.splitlines()
     assert lines[0] == "fake-4ms/b1/c1"
-    assert lines[-1].startswith("8 points × 3 rounds, at least 0:")
+    assert lines[-1].startswith("8 points × 3 rounds, about 0:")
     facts = json.loads(invoke(FAKE, "--dry-run", "--json").output)
     assert facts["points"] == lines[:-1]
     assert list(tmp_path.iterdir()) == []

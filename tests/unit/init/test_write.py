@@ -65,7 +65,9 @@ def test_a_model_without_a_batch_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "gpu", "sizes"),
     [({}, False, [1, 4]), ({}, True, [1, 8, 32]), ({"fixed_batch": 6}, True, [6]),
-     ({"max_batch": 8}, True, [1, 8]), ({"max_batch": 1}, True, [1])],
+     ({"max_batch": 8}, True, [1, 8]), ({"max_batch": 1}, True, [1]),
+     ({"max_batch": 4}, True, [1, 4]), ({"max_batch": 16}, True, [1, 8, 16]),
+     ({"max_batch": 2}, False, [1, 2])],
 )  # fmt: skip
 def test_batch_sizes_that_make_sense(more: dict[str, object], gpu: bool, sizes: list[int]) -> None:
     assert sensible(found(**more), gpu).batch_sizes == sizes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.paths import ROOT
 
-from harness.scenario.points import Point, estimate, expand
+from harness.scenario.points import RELOAD_SECONDS, Point, estimate, expand
 from harness.scenario.reading.loader import load
 from harness.scenario.spec.backend import all_settings, settings_of
 from harness.scenario.spec.scenario import Scenario
@@ -46,6 +46,14 @@ def test_the_estimate_counts_windows_warm_ups_and_starts() -> None:
     two_starts = 2 * settings_of("fake").start_seconds
     assert estimate(scenario(batch_sizes=[1, 2], concurrency=[1, 2])) == 10 * 4.0 + two_starts
     assert estimate(scenario(rounds=3)) == 3 * (4 * 4.0 + two_starts)
+
+
+def test_the_estimate_counts_no_start_of_a_server_that_runs_already() -> None:
+    spec = scenario(concurrency=[1]).model_dump(mode="json", exclude_unset=True)
+    spec["model"]["source"] = {"triton": "n"}
+    triton = {"kind": "triton", "protocol": "http", "server": {"url": "127.0.0.1:8000"}}
+    attached = Scenario.model_validate({**spec, "backends": [triton]})
+    assert estimate(attached) == 2 * 4.0 + RELOAD_SECONDS
 
 
 def test_every_kind_of_backend_has_an_allowance() -> None:
