@@ -169,7 +169,7 @@ def _dropped(rows: Sequence[SummaryRow], objective: Objective) -> set[str]:
     them there.
 
     They have no interval and can be neither the best nor tied with it. In a run that ended early
-    others have one round too: of them it is not known.
+    others have one round too, as has a point whose others were disturbed: of them it is not known.
     """
     if all(row.rounds > 1 for row in rows):
         return set()
@@ -183,7 +183,7 @@ def _dropped(rows: Sequence[SummaryRow], objective: Objective) -> set[str]:
     return {
         row.point
         for row in rows
-        if row.rounds < 2 and len(configs[row.backend]) > 1
+        if len(row.every) < 2 and len(configs[row.backend]) > 1
         and any(best.get(n, math.inf) < sign * value for n, value in by_round(row, objective))
     }  # fmt: skip
 

@@ -24,10 +24,12 @@ from scipy import special
 
 from harness.analysis.intervals import Interval, log_t_interval, t_quantile
 from harness.analysis.stopping import Width
+from harness.analysis.summary import wrong_configs
 from harness.measure.quantiles import QUANTILES
+from harness.measure.validity import causes
 from harness.results.details import TrialDetails
 from harness.results.grouping import grouped
-from harness.results.rows import CapacityRow
+from harness.results.rows import CapacityRow, MeasurementRow
 from harness.scenario.sizes import request_text
 
 
@@ -57,8 +59,14 @@ class CapacitySummary:
     target_ms: float
     precision: float
     rounds: int
+    """Those that count: what something from outside disturbed is left out, unless all were."""
+    every: int
+    """All rounds."""
+    rounds_disturbed: int
     rate: Interval | None
-    """Requests a second at which the target just holds; None when a round found none."""
+    """Requests a second at which the target just holds; None when a round found none, or where the
+    answers were wrong.
+    """
     scatter: float | None
     """Half-width of the interval of its log, without what the search's step adds."""
     goodput: Interval | None
@@ -94,13 +102,25 @@ class CapacitySummary:
         return self.limit in ("target", "growing")
 
 
-def summarize_capacity(rows: Iterable[CapacityRow]) -> list[CapacitySummary]:
-    """One summary a point, in order of first appearance."""
-    return [_summary(sorted(found, key=lambda r: r.round))
-            for found in grouped(rows, lambda r: r.point).values()]  # fmt: skip
+def summarize_capacity(
+    rows: Iterable[CapacityRow], measurements: Sequence[MeasurementRow] = ()
+) -> list[CapacitySummary]:
+    """One summary a point, in order of first appearance. The run's measurements say which configs
+    gave wrong answers, and in which rounds a rate was disturbed.
+    """
+    wrong, found = wrong_configs(measurements), []
+    disturbed = {(m.details.get("search"), m.round) for m in measurements if causes(m.flags)}
+    for mine in grouped(rows, lambda r: r.point).values():
+        kept = [r for r in mine if (r.point, r.round) not in disturbed]
+        one = _summary(sorted(kept or mine, key=lambda r: r.round), len(mine), len(kept))
+        if (one.backend, one.config) in wrong:
+            said = ("its outputs are wrong",)
+            one = replace(one, rate=None, goodput=None, limit="wrong", reasons=said)
+        found.append(one)
+    return found
 
 
-def _summary(rows: Sequence[CapacityRow]) -> CapacitySummary:
+def _summary(rows: Sequence[CapacityRow], every: int, quiet: int) -> CapacitySummary:
     first = rows[0]
     limits = [r.limit for r in rows]
     rates = _over_rounds([r.low for r in rows])
@@ -119,7 +139,7 @@ def _summary(rows: Sequence[CapacityRow]) -> CapacitySummary:
         point=first.point, backend=first.backend, config=first.config,
         batch_size=first.batch_size, percentile=first.percentile, target_ms=first.target_ms,
         precision=float(first.details.get("precision", 0.0)), rounds=len(rows),
-        rate=held, scatter=scatter, goodput=goodput,
+        every=every, rounds_disturbed=every - quiet, rate=held, scatter=scatter, goodput=goodput,
         knee=_over_rounds([r.knee_rate for r in rows], every=False),
         low=min((r.low for r in rows if r.low is not None), default=None),
         high=max(highs) if len(highs) == len(rows) else None,

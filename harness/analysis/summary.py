@@ -161,7 +161,7 @@ def summarize(
 ) -> list[SummaryRow]:
     """One row per point that was measured or failed, in order of first appearance."""
     measurements = list(measurements)
-    wrong = {(r.backend, r.config) for r in measurements if WRONG.intersection(r.flags)}
+    wrong = wrong_configs(measurements)
     opening = firsts(measurements, lambda r: (r.backend, r.details.get("block")))
     first = [(r.backend, r.config, r.round) for r in opening]
     by_point, failed = (grouped(measurements, lambda r: r.point),
@@ -171,6 +171,11 @@ def summarize(
         for point in dict.fromkeys([*by_point, *failed])
     )
     return [_not_right(row) if (row.backend, row.config) in wrong else row for row in found]
+
+
+def wrong_configs(measurements: Iterable[MeasurementRow]) -> set[tuple[str, str]]:
+    """Backend and config of those that gave wrong answers in some measurement."""
+    return {(r.backend, r.config) for r in measurements if WRONG.intersection(r.flags)}
 
 
 def _not_right(row: SummaryRow) -> SummaryRow:

@@ -42,7 +42,7 @@ def verdict(data: RunData, rows: Sequence[SummaryRow] | None = None) -> Verdict:
     summarised.
     """
     rows = summarize(data.measurements, data.failures) if rows is None else rows
-    return judge_run(rows, summarize_capacity(data.capacities), data.scenario)
+    return judge_run(rows, summarize_capacity(data.capacities, data.measurements), data.scenario)
 
 
 def ending(data: RunData, rows: Sequence[SummaryRow] | None = None) -> Verdict:
@@ -64,7 +64,9 @@ def judge_run(
         failed = (Verdict.FAILED, Verdict.SCENARIO, Verdict.SETUP)
         return next((v for v in failed if v.code == min(codes)), Verdict.FAILED)
     planned = [row for row in rows if not row.searched]  # a search tries what can't hold
-    if any(not row.valid for row in planned) or any(c.limit == "client" for c in capacities):
+    if any(not row.valid for row in planned) or any(
+        c.limit in ("client", "wrong") for c in capacities
+    ):
         return Verdict.INVALID
     if any(c.limit == "target" and c.rate is None for c in capacities):
         return Verdict.MISSED

@@ -26,7 +26,7 @@ def render(data: RunData, point: str) -> str:
     A point whose capacity was searched is a row of `capacity.csv`. Raises UsageError that names the
     nearest point.
     """
-    searched = {c.point: c for c in summarize_capacity(data.capacities)}
+    searched = {c.point: c for c in summarize_capacity(data.capacities, data.measurements)}
     found = (
         {"schema": SCHEMA, **capacity_record(searched[point])} if point in searched
         else _measured(explained(data, point))

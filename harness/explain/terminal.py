@@ -48,7 +48,7 @@ def points_of(data: RunData) -> list[str]:
 
 def about(data: RunData, point: str) -> Group:
     """Everything about one point of a run. Raises UsageError that names the nearest point."""
-    searched = {c.point: c for c in summarize_capacity(data.capacities)}
+    searched = {c.point: c for c in summarize_capacity(data.capacities, data.measurements)}
     if point in searched:
         return render_capacity(searched[point])
     return render(explained(data, point))

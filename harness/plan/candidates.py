@@ -131,7 +131,7 @@ def points_of(data: RunData) -> Points:
     bounds.pop(P99, None)
     return Points(
         tuple(summarize(data.measurements, data.failures)),
-        tuple(summarize_capacity(data.capacities)), bounds,
+        tuple(summarize_capacity(data.capacities, data.measurements)), bounds,
     )  # fmt: skip
 
 

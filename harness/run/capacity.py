@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 
 from harness.analysis.capacity import KNEE
 from harness.errors import BackendError
@@ -141,16 +140,11 @@ class LatencyTarget:
     ms: float
     precision: float
 
-    @property
-    def share(self) -> Fraction:
-        """The share that must be within the target: 99/100 for p99."""
-        return QUANTILES[self.percentile]
-
     def judge(self, row: MeasurementRow, samples: Samples) -> TrialDetails:
         """The answer of one rate; see docs/measurement.md, Capacity."""
         begin, end = row.window_begin_ns, row.window_end_ns
         good, due = answered_within(samples, begin, end, self.ms)
-        holds = bool(due) and good >= self.share * due
+        holds = bool(due) and good >= QUANTILES[self.percentile] * due
         outcome = HOLDS if holds else FAILS
         # lateness alone can't make a target hold: it is part of the response time
         flags = CLIENT_FLAGS.intersection(row.flags).difference(LATE if holds else ())
@@ -258,17 +252,13 @@ def _limit(
         return "max_rate", f"{best['rate'] if best else 0:g} {most}"
     rate, share = above["rate"], 100 * above["within"]
     if above["outcome"] == CLIENT:
-        return "client", (
-            f"at {rate:g} requests/s the load generator, not the server, was the limit"
-        )
+        return "client", f"at {rate:g} requests/s the load generator, not the server, was the limit"
     if best is None:
         return "target", (
             f"even at {rate:g} requests/s only {share:.3g} % of the requests "
             f"were answered within {target.ms:g} ms"
         )
     if above["outcome"] == GROWING:
-        return "growing", (
-            f"at {rate:g} requests/s more requests came in than were answered, though the "
-            f"target still held"
-        )
+        why = "more requests came in than were answered, though the target still held"
+        return "growing", f"at {rate:g} requests/s {why}"
     return "target", ""

@@ -1,7 +1,7 @@
 """The orchestrator: rounds, sessions and points, in order, into the run directory. Never measures.
 
 For each round, for each backend in balanced order, a session (fresh worker, fresh server) measures
-the backend's points in balanced order. A fault is recorded on its point and the sweep goes on.
+the backend's points, loads ascending. A fault is recorded on its point and the sweep goes on.
 """
 
 from __future__ import annotations

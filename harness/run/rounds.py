@@ -107,10 +107,10 @@ class Rounds:
         if self._extra is not None:
             found[self._extra.why] = set(self._extra.points(state.rows, state.failures, round_))
         if round_ < most:
-            found[DISTURBED] = {
-                r.point for r in summarize(state.rows)
-                if r.rounds_disturbed > max(0, len(r.every) - self.planned)
-            }  # fmt: skip
+            counts = [(r.point, len(r.every), r.rounds_disturbed) for r in summarize(state.rows)]
+            counts += [(c.point, c.every, c.rounds_disturbed)
+                       for c in summarize_capacity(state.capacities, state.rows)]  # fmt: skip
+            found[DISTURBED] = {p for p, n, bad in counts if bad > max(0, n - self.planned)}
         if round_ < most and self.shard.whole:
             # a part does not know how wide the intervals of all are
             found[WIDE] = {w.point for w in self.widths() if w.worst > 1}
@@ -119,7 +119,8 @@ class Rounds:
     def widths(self) -> list[Width]:
         """How wide the intervals of each point are, those of a search for the capacity too."""
         found = [width(row, self.targets) for row in summarize(self._state.rows)]
-        return found + [c.width for c in summarize_capacity(self._state.capacities)]
+        capacities = summarize_capacity(self._state.capacities, self._state.rows)
+        return found + [c.width for c in capacities]
 
     def added(self, round_: int, points: Iterable[Point]) -> dict[str, str]:
         """The stage of those of `points` that this round measures because they are too wide."""
@@ -163,7 +164,7 @@ class Rounds:
         early = round_ == 0 and self._scenario.budget is not None
 
         def place(item: tuple[str, list[Point]]) -> tuple[bool, tuple[tuple[str, str], ...]]:
-            return early and item[0] != DEFAULT_CONFIG, self._environment(backend, item[0])
+            return early and item[0] != DEFAULT_CONFIG, _environment(self._specs[backend][item[0]])
 
         for wave in self._waves(backend, round_, points):
             seed = f"{self._seed}/{backend}"
@@ -268,13 +269,6 @@ class Rounds:
                 return
             yield mine
 
-    def _environment(self, backend: str, config: str) -> tuple[tuple[str, str], ...]:
-        """The server's environment, for grouping."""
-        spec = self._specs[backend][config]
-        if not isinstance(spec, ServedSettings):
-            return ()
-        return tuple(sorted(spec.variables.items()))
-
     def _too_late(self, config: str, round_: int, points: list[Point]) -> bool:
         """Whether the budget ends the search here; says once what is then not measured."""
         if not self._selection.too_late(round_, config):
@@ -293,6 +287,11 @@ class Rounds:
             text = f"the budget was spent in round {round_ + 1}; not measured again in it: "
             self._state.note(text + ", ".join(left))
         return True
+
+
+def _environment(spec: AnyBackend) -> tuple[tuple[str, str], ...]:
+    """The server's, for grouping."""
+    return tuple(sorted(spec.variables.items())) if isinstance(spec, ServedSettings) else ()
 
 
 def heaviness(point: Point) -> tuple[bool, bool, float, float]:

@@ -8,14 +8,7 @@ from harness.analysis.best import ranked
 from harness.analysis.summary import SummaryRow
 from harness.report.charts.geometry import FAINT
 from harness.report.charts.lines import dots
-from harness.report.model.blocks import (
-    Chart,
-    ChartSeries,
-    listing,
-    percentile_name,
-    some_of,
-    thinned,
-)
+from harness.report.model import blocks
 from harness.report.model.columns import point_columns
 from harness.report.model.context import Context
 from harness.report.model.decision import Decision, finite
@@ -25,7 +18,7 @@ from harness.report.sections.points import metric_cell
 from harness.scenario.metrics import METRICS, latency_name
 
 
-def first_chart(context: Context, found: Decision) -> Chart | None:
+def first_chart(context: Context, found: Decision) -> blocks.Chart | None:
     """Logarithmic on both axes; the path of the recommended point's load is labelled with batch
     and load, its rivals are coloured, the rest is grey. None where nothing can be drawn.
     """
@@ -38,7 +31,7 @@ def first_chart(context: Context, found: Decision) -> Chart | None:
     drawn = [row for path in paths for row in path]
     named = {r.point for r in drawn}
     rest = [r for r in rows if r.point not in named]
-    some = thinned(rest)
+    some = blocks.thinned(rest)
     others = _dots("other points", FAINT, some, found.percentile)
     lines = [replace(others, mode="marks", x_range=(), y_range=())]
     for place, path in enumerate(paths):
@@ -46,19 +39,19 @@ def first_chart(context: Context, found: Decision) -> Chart | None:
             line = _dots(name, context.colors[name], path, found.percentile)
             texts = tuple(f"b{r.batch_size}/c{load_label(r)}" for r in path if place == 0)
             lines.append(replace(line, marker=place, texts=texts))
-    return Chart(
+    return blocks.Chart(
         "first", "Throughput against tail latency", tail.with_unit, rate.heading,
-        tuple(s for s in lines if s.x), listing(rows, {
+        tuple(s for s in lines if s.x), blocks.listing(rows, {
             **point_columns(context),
             tail.heading: lambda r: metric_cell(r, tail),
             rate.heading: lambda r: metric_cell(r, rate),
         }), log_x=True, log_y=True,
-        notes=(*_undrawn(context, found.percentile), *some_of(len(some), len(rest))),
+        notes=(*_undrawn(context, found.percentile), *blocks.some_of(len(some), len(rest))),
     )  # fmt: skip
 
 
-def _dots(name: str, color: str, rows: list[SummaryRow], percentile: str) -> ChartSeries:
-    p = percentile_name(percentile)
+def _dots(name: str, color: str, rows: list[SummaryRow], percentile: str) -> blocks.ChartSeries:
+    p = blocks.percentile_name(percentile)
     return dots(name, color, [
         (x, y, f"{r.point}: {both_text(y)} infer/s, {p} {both_text(x)} ms")
         for r in rows if (x := r.value(latency_name(percentile))) and (y := r.throughput)
@@ -70,7 +63,7 @@ def _undrawn(context: Context, percentile: str) -> tuple[str, ...]:
     lacking = sum(not finite(r.value(latency_name(percentile))) for r in ranked(context.rows))
     if not lacking:
         return ()
-    p = percentile_name(percentile)
+    p = blocks.percentile_name(percentile)
     return (f"Not drawn: {counted(lacking, 'point')} without {p} (too few requests in a round).",)
 
 

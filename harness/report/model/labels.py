@@ -38,9 +38,8 @@ def rounds_text(rows: Iterable[SummaryRow]) -> str:
     return counted(most, "round") if least == most else f"{least} to {most} rounds"
 
 
-def disturbed_text(row: SummaryRow) -> str:
+def disturbed_text(every: int, disturbed: int) -> str:
     """`4 of 5 rounds (1 disturbed)`; empty where none was."""
-    every, disturbed = len(row.every), row.rounds_disturbed
     if not disturbed:
         return ""
     if disturbed == every:

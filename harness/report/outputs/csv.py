@@ -192,7 +192,7 @@ SERVER_ONLY = tuple(f.name for f in fields(ServerOnlyRow))
 CAPACITY = (
     "point", "backend", "config", "batch_size", "percentile", "target_ms", "precision", "rounds",
     *(f"{name}{end}" for name in ("rate", "goodput", "knee") for end in ("", "_low", "_high")),
-    "lowest_end", "failed_at", "limit", "steps", "sizes",
+    "lowest_end", "failed_at", "limit", "steps", "sizes", "rounds_disturbed",
 )  # fmt: skip
 COLOCATED = (
     *_POINT, "model", "model_batch_size", "model_concurrency", "model_request_rate", "rounds",

@@ -18,7 +18,7 @@ from harness.report.model.section import Sentence, Span, bold, compose
 from harness.report.sections import capacity
 from harness.report.sections.colocated import served_colocated
 from harness.report.sections.first_page import last_percent, why_out
-from harness.report.sections.parity import wrong_outputs
+from harness.report.sections.parity import warned
 from harness.scenario.variants import DEFAULT_CONFIG
 
 _SHOWN = 4
@@ -31,11 +31,7 @@ def answer(context: Context) -> list[Sentence]:
     else:
         left_out = [*_left_out(context), *_gate(context)]
         first, *more = [_headline(context), *_details(context), *left_out]
-    if where := wrong_outputs(context):
-        said = f"Wrong outputs: {labels.listed(where)}."
-        said += " They are no candidates at any batch size or load."
-        first = compose(*first.spans, " ", bold(said, bad=True))
-    return [first, *more]
+    return [warned(context, first), *more]
 
 
 def _gate(context: Context) -> list[Sentence]:

@@ -7,21 +7,11 @@ from collections.abc import Sequence
 from harness.analysis.capacity import KNEE, CapacitySummary, RateSummary, summarize_capacity
 from harness.report.charts.lines import wide
 from harness.report.model import blocks, columns, labels, numbers
+from harness.report.model import section as parts
 from harness.report.model.context import COLORS, Context
 from harness.report.model.manifest_facts import date_text, device_line
-from harness.report.model.section import (
-    Charts,
-    Masthead,
-    Section,
-    Sentence,
-    TableBlock,
-    Text,
-    Verdict,
-    bold,
-    compose,
-)
+from harness.report.sections.parity import warned
 from harness.results.grouping import grouped
-from harness.results.rows import CapacityRow
 
 OUTCOMES = {
     "holds": "holds", "fails": "fails", "client": "generator is the limit",
@@ -31,23 +21,23 @@ OUTCOMES = {
 
 def capacities(context: Context) -> list[CapacitySummary]:
     """The run's capacities, best goodput first; those without one last."""
-    found = summarize_capacity(context.data.rows(CapacityRow))
+    found = summarize_capacity(context.data.capacities, context.data.measurements)
     return sorted(found, key=lambda c: -(c.goodput.value if c.goodput else 0.0))
 
 
-def section(context: Context) -> Section | None:
+def section(context: Context) -> parts.Section | None:
     """The section; None when no capacity was searched for."""
     found = capacities(context)
     if not found:
         return None
-    return Section("capacity", "Capacity", (
-        Text(_intro(found), "prose"), TableBlock(_table(context, found)),
-        Charts((_chart(context, found),)),
-        TableBlock(rates_table(context, found), "Every rate that was tried", only="print"),
+    return parts.Section("capacity", "Capacity", (
+        parts.Text(_intro(found), "prose"), parts.TableBlock(_table(context, found)),
+        parts.Charts((_chart(context, found),)),
+        parts.TableBlock(rates_table(context, found), "Every rate that was tried", only="print"),
     ))  # fmt: skip
 
 
-def first_page(context: Context, name: str, title: str, banners: Sequence[str]) -> Section:
+def first_page(context: Context, name: str, title: str, banners: Sequence[str]) -> parts.Section:
     """Page 1 of a run that searched for capacities only: which configuration holds the most."""
     found = capacities(context)
     manifest, tried = context.manifest, sum(len(c.rates) for c in found)
@@ -57,17 +47,19 @@ def first_page(context: Context, name: str, title: str, banners: Sequence[str]) 
         f"highest rate that holds {targets} · "
         f"{labels.counted(len(found), 'search', 'searches')}, {labels.counted(tried, 'rate')} tried"
     )
-    known = (TableBlock(_table(context, found)),) if found else ()
-    said = (Verdict((("TAKE", (answer(context),)),)),) if found else ()
+    known = (
+        parts.Verdict((("TAKE", (warned(context, answer(context)),)),)),
+        parts.TableBlock(_table(context, found)),
+    )
     words = (
         "Words. Capacity: the highest rate of requests at which the target holds; goodput: what "
         "was answered within the target; knee: from that rate on requests mostly wait; p95 ≤ 20 "
         "ms: 95 of 100 requests were answered within 20 ms; (a–b): the range that holds the true "
         "value with 95% confidence."
     )
-    return Section("summary", "Summary", (
-        Masthead(name, title, lead), *(Text(banner, "banner") for banner in banners), *said,
-        *known, Text(words, "note"),
+    return parts.Section("summary", "Summary", (
+        parts.Masthead(name, title, lead), *(parts.Text(b, "banner") for b in banners),
+        *(known if found else ()), parts.Text(words, "note"),
     ))  # fmt: skip
 
 
@@ -113,7 +105,7 @@ def line(label: str, found: CapacitySummary) -> str:
     return said + knee + ("" if found.server_limited else f"; limited by {limit_text(found)}")
 
 
-def answer(context: Context) -> Sentence:
+def answer(context: Context) -> parts.Sentence:
     """The answer of a run that searched for capacities only: which configuration holds the most.
 
     Only searches for the same target are compared, and only by intervals that do not overlap.
@@ -135,7 +127,7 @@ def answer(context: Context) -> Sentence:
         said += [f"It can't be told apart from {names} by their intervals."] if close else []
         if others := [f"{_named(context, c)} {numbers.both_text(c.goodput)}" for c in rest]:
             said.append(f"Goodput of the others: {labels.listed(others)}.")
-    return compose(bold(said[0]), "".join(f" {x}" for x in said[1:]))
+    return parts.compose(parts.bold(said[0]), "".join(f" {x}" for x in said[1:]))
 
 
 def _named(context: Context, found: CapacitySummary) -> str:
@@ -172,7 +164,9 @@ def _table(context: Context, found: Sequence[CapacitySummary]) -> blocks.Table:
         "Goodput (infer/s)": lambda c: blocks.interval_cell(c.goodput),
         "Knee (requests/s)": lambda c: blocks.interval_cell(c.knee),
         "Did not hold (requests/s)": lambda c: blocks.number_cell(c.high),
-        "Rounds": lambda c: blocks.figure(str(c.rounds)),
+        "Rounds": lambda c: blocks.figure(
+            labels.disturbed_text(c.every, c.rounds_disturbed) or str(c.rounds)
+        ),
         "Limited by": lambda c: blocks.word(
             limit_text(c), tone="" if c.server_limited and c.rate else "bad"
         ),

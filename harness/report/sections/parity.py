@@ -8,7 +8,7 @@ from harness.report.model.blocks import Cell, Table, Tone, figure, listing, numb
 from harness.report.model.context import Context
 from harness.report.model.labels import counted, listed
 from harness.report.model.numbers import NOT_AVAILABLE
-from harness.report.model.section import Section, Text, titled
+from harness.report.model.section import Section, Sentence, Text, bold, compose, titled
 from harness.results.grouping import gathered
 from harness.results.rows import MeasurementRow, ParityRow
 from harness.scenario.sizes import request_text
@@ -55,6 +55,14 @@ def wrong_outputs(context: Context) -> list[str]:
     """`torch-tf32 (batch 1, 8)` for each whose outputs differ from the reference's."""
     found = gathered((name, batch) for name, batch, _ in _wrong(context))
     return [f"{n} (batch {', '.join(map(str, sorted(set(b))))})" for n, b in found.items()]
+
+
+def warned(context: Context, first: Sentence) -> Sentence:
+    """The first sentence of an answer, with whose outputs are wrong, if any are."""
+    if not (where := wrong_outputs(context)):
+        return first
+    said = f"Wrong outputs: {listed(where)}. They are no candidates at any batch size or load."
+    return compose(*first.spans, " ", bold(said, bad=True))
 
 
 def under_load_table(context: Context) -> Table:

@@ -100,7 +100,7 @@ def status_cell(row: SummaryRow) -> blocks.Cell:
     """`ok`, or in short what is wrong; hovering says it in words."""
     note = "; ".join(labels.flag_text(f) for f in row.flags)
     found = _status(row, note)
-    rounds = labels.disturbed_text(row)
+    rounds = labels.disturbed_text(len(row.every), row.rounds_disturbed)
     return replace(found, text=f"{found.text}; {rounds}") if rounds else found
 
 

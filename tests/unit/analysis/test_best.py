@@ -294,3 +294,16 @@ def test_a_shorter_input_is_faster_and_not_better() -> None:
     assert (
         choose(summarize([m for r in rows for m in r.every], [lost]), THROUGHPUT, {}).best is None
     )
+
+
+def test_a_point_of_which_all_rounds_but_one_were_disturbed_is_not_taken_for_dropped() -> None:
+    """It has no interval, as a config that a search gave up; but nothing showed it to be worse."""
+    rounds = [{}, {"flags": ("foreign_load",)}, {"flags": ("foreign_load",)}]
+    disturbed = [
+        replace(row, **more)
+        for row, more in zip(measured("t", [20, 9, 9], config="i2"), rounds, strict=True)
+    ]
+    rows = rows_of(measured("t", [20.2, 20.1, 20.3]), disturbed)
+    found = choose(rows, THROUGHPUT, {})
+    assert found.winner is None and {r.config for r in found.tied} == {"default", "i2"}
+    assert set(ranks(rows, THROUGHPUT).values()) == {"1="}

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.rows import capacity
+from support.rows import capacity, measurement
 
 from harness.analysis.capacity import summarize_capacity
 from harness.results.rows import CapacityRow
@@ -143,3 +143,31 @@ def test_rates_are_gathered_over_rounds():
     assert (low.rate, low.rounds, low.within, low.p50_ms) == (100.0, 2, 0.99, pytest.approx(6.0))
     assert low.outcomes == {"holds": 1, "fails": 1}
     assert (high.rate, high.p50_ms, high.outcomes) == (200.0, None, {"fails": 1})
+
+
+def rates_of(round_, *, backend="fake", flags=()):
+    """A rate that the search of `row` tried."""
+    return measurement(
+        point=f"{backend}/b1/r100", backend=backend, round=round_, concurrency=None,
+        request_rate=100.0, flags=flags, details={"search": f"{backend}/b1/find_capacity"},
+    )  # fmt: skip
+
+
+def test_a_round_that_was_disturbed_is_left_out_unless_all_were():
+    rows = [row(0, 100.0), row(1, 40.0), row(2, 102.0)]
+    flags = [(), ("foreign_load",), ()]
+    (found,) = summarize_capacity(rows, [rates_of(n, flags=f) for n, f in enumerate(flags)])
+    assert (found.rounds, found.every, found.rounds_disturbed) == (2, 3, 1)
+    assert found.rate.value == pytest.approx(math.sqrt(100 * 102))
+    (found,) = summarize_capacity(rows, [rates_of(n, flags=("cpu_steal",)) for n in range(3)])
+    assert (found.rounds, found.every, found.rounds_disturbed) == (3, 3, 3)
+
+
+def test_what_answers_wrongly_has_no_capacity():
+    rows = [row(n, 100.0) for n in range(2)]
+    (found,) = summarize_capacity(rows, [rates_of(0), rates_of(1, backend="other")])
+    assert found.rate is not None
+    wrong = rates_of(1, flags=("wrong_outputs",))
+    (found,) = summarize_capacity([replace(r, backend="fake") for r in rows], [rates_of(0), wrong])
+    assert (found.rate, found.goodput, found.limit) == (None, None, "wrong")
+    assert not found.server_limited

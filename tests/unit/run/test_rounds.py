@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.observers import Silent
-from support.rows import measurement
+from support.rows import capacity, measurement
 
 from harness.analysis.metrics import ADDED, CONFIRMATION
 from harness.analysis.summary import summarize
@@ -214,6 +214,23 @@ def test_every_backend_and_config_has_every_place_and_loads_ascend(store: RunSto
     for config, mine in found[3]:
         loads = [p.id.removeprefix(f"grpc/{config}/").removeprefix("grpc/") for p in mine]
         assert loads == ["b1/c1", "b1/c2", "b1/c4", "b8/c1", "b8/c2", "b8/c4"]
+
+
+def test_a_search_for_the_capacity_that_was_disturbed_is_made_again(store: RunStore) -> None:
+    rounds, state = made(store, scenario(
+        model={"name": "m", "source": {"fake": {}}}, backends=[{"kind": "fake", "name": "f"}],
+        load={"batch_sizes": [1], "find_capacity": {"latency_p99_ms": 50}},
+        measurement={"rounds": 2, "rounds_max": 4},
+    ))  # fmt: skip
+    (point,) = expand(rounds._scenario)
+    for round_, flags in enumerate([("foreign_load",), ()]):
+        rate = measured("f/b1/r80", "default", 80.0, round_)
+        state.add_result(replace(rate, flags=flags, details={"search": point.id}))
+        state.add_result(capacity(point=point.id, backend="f", round=round_))
+    assert rounds.wanted(2) == [point]
+    assert rounds.why_added(2, [point]).startswith("where something disturbed it")
+    state.rows[0] = replace(state.rows[0], flags=())
+    assert rounds.wanted(2) == []
 
 
 def test_loads_ascend_by_what_is_in_flight_and_searches_come_last(store: RunStore) -> None:

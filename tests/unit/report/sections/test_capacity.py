@@ -13,7 +13,7 @@ from support.packed import unpacked
 from support.rows import capacity
 
 from harness.analysis.capacity import summarize_capacity
-from harness.analysis.verdict import verdict
+from harness.analysis.verdict import Verdict, verdict
 from harness.report.build import build_report
 from harness.report.model import labels
 from harness.report.model.context import build_context
@@ -22,7 +22,7 @@ from harness.report.model.section import TableBlock
 from harness.report.outputs.html import render_html
 from harness.report.outputs.terminal import terminal_summary
 from harness.report.sections.answer import answer
-from harness.report.sections.capacity import headline, line, section
+from harness.report.sections.capacity import capacities, headline, line, section
 from harness.report.sections.summary import banners, facts, title
 from harness.report.view import build_view
 from harness.results.events import RunEnded
@@ -179,6 +179,23 @@ def test_the_answer_of_capacities_compares_by_intervals(
     (sentence,) = answer(context)
     assert said in str(sentence)
     assert ("the most" in str(sentence)) is (rates[0] != 80.0)
+
+
+def test_what_answers_wrongly_is_no_answer_in_any_output(run: Path, tmp_path: Path) -> None:
+    """Not the most, not told apart from, not fine: its answers are of no use at any rate."""
+    data = read_run(run)
+    found = [
+        replace(e, flags=("wrong_outputs",)) if isinstance(e, MeasurementRow) and e.round else e
+        for e in data.events
+    ]
+    data = replace(data, events=tuple(found))
+    assert verdict(data) is Verdict.INVALID
+    context = build_context(data)
+    assert headline(context) == "no rate holds the target"
+    page = render_html(build_view(context))
+    first = page[page.index("TAKE") :][:2000]
+    assert "its outputs are wrong" in first and "Wrong outputs: fake (batch 1)" in first
+    assert line("fake", *capacities(context)).endswith(": none; its outputs are wrong")
 
 
 def test_calibration_stands_in_the_method(html: str) -> None:
