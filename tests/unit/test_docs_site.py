@@ -40,6 +40,14 @@ def test_it_builds_without_a_warning_and_has_every_how_to(site: Path) -> None:
     assert [name for name in HOW_TO if f'href="{name}.html"' not in index] == []
 
 
+def test_the_first_page_leads_to_all() -> None:
+    """README calls it all pages, by what you want to do."""
+    docs = ROOT / "docs"
+    index = (docs / "index.md").read_text("utf-8")
+    pages = [path.relative_to(docs) for path in (*docs.glob("*.md"), *docs.glob("howto/*.md"))]
+    assert [p for p in pages if p.name != "index.md" and f"]({p})" not in index] == []
+
+
 def test_what_lies_outside_of_the_pages_is_part_of_it(site: Path) -> None:
     assert 'href="project/index.html"' in (site / "index.html").read_text("utf-8")
     assert (site / "project/reports/sample/report.html").stat().st_size > 100_000
