@@ -76,6 +76,11 @@ class SummaryRow:
         """Rounds that were disturbed, also where they count because all were."""
         return sum(bool(causes(m.flags)) for m in self.every)
 
+    @property
+    def quiet(self) -> bool:
+        """Whether some round was not disturbed, so that its value is of such rounds."""
+        return self.rounds_disturbed < len(self.every)
+
     def value(self, name: str) -> Interval | None:
         """A metric over the rounds, also a co-located model's; None where it is not known.
 

@@ -78,7 +78,7 @@ def measurement_row(
     reduced = reduce(samples, begin, end, point.batch_size, point.concurrency is None)
     cpus = cpu_readings(telemetry, begin, end)
     gpu = gpu_readings(telemetry, begin, end)
-    split = server_split(counted)
+    split = difference(counted.after, counted.before) if "count" in counted.before else None
     server, disagreements = server_view(counted, samples, conditions.metrics, point.batch_size)
     findings = [
         *_findings(point, window, samples, reduced, conditions, judged),
@@ -199,11 +199,6 @@ def _counting(reduced: Reduced) -> Iterator[Finding]:
         yield Finding("errors", failed)
     if reduced.latency_ms["p99"] is None:
         yield Finding("few_requests", f"{reduced.requests} requests; p99 needs {FLOORS['p99']}")
-
-
-def server_split(window: Window) -> Split | None:
-    """Triton's own view of the window; None for other backends."""
-    return difference(window.after, window.before) if "count" in window.before else None
 
 
 def _server_count(window: Window, split: Split | None, samples: Samples) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from harness.analysis.summary import summarize
 from harness.analysis.tails import next_window
 from harness.measure.quantiles import FLOORS
 from harness.measure.transient import leak_over_rounds
+from harness.measure.validity import causes
 from harness.results.events import Reached, SearchEnded, Undecided
 from harness.results.grouping import grouped
 from harness.results.rows import FailureRow, MeasurementRow
@@ -133,12 +135,18 @@ class Rounds:
     def confirmation(self) -> Iterator[tuple[int, list[Point]]]:
         """Rounds after all others, with their points: what was chosen, and the default beside it.
 
-        Their numbers begin where no other round can be, so that a resumed run finds them.
+        Their numbers begin where no other round can be, so that a resumed run finds them. For each
+        that was disturbed there is one more, up to as many again.
         """
         chosen = set(self._selection.to_confirm(self._state.rows, self._state.failures))
         points = [p for p in self._points if p.id in chosen]
-        for round_ in range(self.most, self.most + self._scenario.search.confirm if points else 0):
-            wanted = [p for p in points if self._state.missing(p, round_)]
+        first, count = self.most, self._scenario.search.confirm if points else 0
+        for round_ in range(first, first + 2 * count):
+            busy = Counter(
+                r.point for r in self._state.rows if r.round >= first and causes(r.flags)
+            )
+            due = [p for p in points if round_ < first + count + busy[p.id]]
+            wanted = [p for p in due if self._state.missing(p, round_)]
             if wanted and not self._selection.budget_spent():
                 yield round_, wanted
 

@@ -47,7 +47,7 @@ def to_come(
             deciding = choosing and settings.rounds <= number < selection.rounds_max
             rest.round(number, needed > number, deciding=deciding)
     if choosing:
-        left = scenario.search.confirm - max(0, round_ + 1 - rounds.most)
+        left = max(0, scenario.search.confirm - max(0, round_ + 1 - rounds.most))
         rest.totals += left * (len(selection.to_confirm(state.rows, state.failures)) or 2)
     totals = rest.totals[[0, 0]] if rounds.apart else rest.totals
     order = totals.sum(axis=0).argsort()

@@ -38,7 +38,8 @@ def kept_configs(
     """Configs that round `round_` (1 is the second) measures, judged by the rounds before it.
 
     Grid keeps all that were measured. Halving drops what is clearly worse. Quick and bayesian
-    also keep no more than the best few, besides the default.
+    also keep no more than the best few, besides the default and what was disturbed in each of its
+    rounds, where not all were.
     """
     rows, failures = list(rows), list(failures)
     kept = set(space.configs)
@@ -55,5 +56,6 @@ def kept_configs(
             ranked = scores({name: found[name] for name in kept}, goal)
             good = [n for n in kept if n != DEFAULT_CONFIG and ranked.get(n, WORST) > WORST]
             good.sort(key=lambda n: (ranked[n], -space.configs.index(n)), reverse=True)
-            kept = {DEFAULT_CONFIG, *good[: goal.top]}
+            loud = [n for n in good if not any(row.quiet for row in found[n])]
+            kept = {DEFAULT_CONFIG, *good[: goal.top], *(loud if len(loud) < len(good) else ())}
     return [name for name in space.configs if name in kept]

@@ -3,7 +3,8 @@
 A config is dropped when each of its points either clearly breaks a constraint, or is clearly worse
 than the best point that holds them all: the interval of their ratio excludes 1. Because that is
 asked again after every round, the interval is a 99 % one. With one round there are no intervals,
-and nothing is dropped. What was dropped does not come back.
+and nothing is dropped; nor is what something from outside disturbed in each of its rounds, beside
+configs that were left alone. What was dropped does not come back.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ def not_clearly_worse(
 
 def _hopeful(row: SummaryRow, holding: Sequence[SummaryRow], goal: Goal, run: Differences) -> bool:
     """Whether a point may still turn out to be the best, or on the front."""
+    if countable(row) and not row.quiet and any(other.quiet for other in holding):
+        return True
     if not countable(row) or breaks(row, goal):
         return False
     if goal.objective.pareto:

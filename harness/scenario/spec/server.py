@@ -141,11 +141,6 @@ class Server(Model):
         """Whether a model that the harness writes is for Triton's own ONNX Runtime backend."""
         return self.docker is not None if self.native is None else self.native
 
-    @property
-    def is_own(self) -> bool:
-        """Whether it has models of its own, rather than those that the harness makes."""
-        return self.repository is not None or self.url is not None
-
     def _broken(self) -> Iterator[Broken]:
         ports = [key for key in _PORTS if getattr(self, key) is not None]
         for index, port in twice(getattr(self, key) for key in ports):

@@ -108,7 +108,7 @@ def _colocated_source(spec: ServedSettings, other: ColocatedModel, there: bool) 
 
 def _on_server(spec: ServedSettings) -> Iterator[Broken]:
     """A model that is on a server already: which server, and nothing about its configuration."""
-    if not spec.server.is_own:
+    if spec.server.repository is None and spec.server.url is None:  # it serves what is made here
         message = "a model from `triton` needs `server: {repository: DIR}` or `server: {url: …}`"
         if "server" in spec.model_fields_set:
             yield Broken(("server",), message, lacks=("repository", "url"))

@@ -144,6 +144,25 @@ def test_what_was_chosen_is_confirmed_after_all_other_rounds_and_a_resumed_run_g
     assert (last, len(left)) == (6, 1)
 
 
+def test_a_confirmation_that_was_disturbed_is_made_again(store: RunStore) -> None:
+    """Up to as many times again, so that a machine that stays busy ends it."""
+    rounds, state = made(store, scenario(search={"method": "grid", "rounds_max": 2}))
+    for round_ in range(2):
+        for index, p in enumerate(rounds.wanted(round_)):
+            state.add_result(measured(p.id, p.config, 100.0 + 50 * index + round_, round_))
+    seen: dict[str, list[int]] = {}
+    for round_, points in rounds.confirmation():
+        state.stages = {p.id: CONFIRMATION for p in points}
+        for p in points:
+            seen.setdefault(p.config, []).append(round_)
+            row = measured(p.id, p.config, 90.0 + round_, round_)
+            busy = p.config == "default" or round_ in (2, 3)
+            state.add_result(replace(row, flags=("foreign_load",) if busy else ()))
+    assert seen == {"default": [2, 3, 4, 5, 6, 7], "i2-mb16": [2, 3, 4, 5, 6]}
+    (best,) = (r for r in summarize(state.rows) if r.config == "i2-mb16")
+    assert best.confirmed is not None and best.confirmed.rounds == 3
+
+
 @pytest.mark.parametrize(
     "more",
     [
