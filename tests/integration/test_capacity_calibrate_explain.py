@@ -102,14 +102,17 @@ def test_calibration_is_kept_and_stands_in_the_next_report(tmp_path: Path) -> No
         assert {m.round for m in rows} == set(range(10))
 
     # killed in the second run's ninth round: what is there is kept, the rest measured
-    shutil.rmtree(aa / "run-3")
     journal, first = aa / "run-2" / "journal.jsonl", (aa / "run-1" / "journal.jsonl").read_bytes()
     before = read_run(aa / "run-2").measurements
     lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
     cut = [i for i, x in enumerate(lines) if json.loads(x)["event"] == "measurement"][8]
-    journal.write_text("".join(lines[:cut]), encoding="utf-8")
     kept.unlink()
-    again = harness("calibrate", "--resume", aa, home=tmp_path)
+    for _ in range(3):  # other work may make the new rounds invalid: then once more from there
+        shutil.rmtree(aa / "run-3")
+        journal.write_text("".join(lines[:cut]), encoding="utf-8")
+        again = harness("calibrate", "--resume", aa, home=tmp_path)
+        if again.returncode != 4:
+            break
     assert again.returncode == 0, again.stderr
     stored = json.loads(kept.read_text(encoding="utf-8"))
     assert "(3 runs of 10 rounds" in again.stdout

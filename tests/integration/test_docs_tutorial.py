@@ -19,6 +19,7 @@ from support.paths import ROOT
 from harness.cli.main import command as program
 from harness.results.store import read_run
 from harness.triton.server.install import default_directory
+from harness.triton.server.ports import choose
 
 PAGE = (ROOT / "docs" / "tutorial.md").read_text("utf-8")
 COMMANDS = [
@@ -62,10 +63,12 @@ def test_every_command_works_in_the_order_of_the_page(clone: Path) -> None:
         **os.environ, "PYTHONPATH": str(ROOT), "XDG_DATA_HOME": str(clone / "data"),
         "HARNESS_TRITON_DIR": str(default_directory()),  # what is installed, not a place of its own
     }  # fmt: skip
+    free = choose({})  # what else is on the page's ports is not to be asked
+    ports = {"18000": free["http"], "18001": free["grpc"], "18002": free["metrics"]}
     served: list[subprocess.Popen[bytes]] = []
     try:
         for line in COMMANDS:
-            words = words_of(line)
+            words = words_of(re.sub(r"\b1800[012]\b", lambda port: str(ports[port[0]]), line))
             if words[0] in ("harness", "python"):
                 words[:1] = [sys.executable, *(["-m", "harness"] if words[0] == "harness" else [])]
             if line.endswith("&"):
