@@ -8,7 +8,7 @@ import tritonclient.grpc as triton
 
 client = triton.InferenceServerClient(sys.argv[1])
 ready: list[str] = []
-while not ready:  # the server may be starting
+while not ready:  # it listens before its model is loaded
     time.sleep(0.2)
     if client.is_server_live():
         index = client.get_model_repository_index().models
