@@ -75,6 +75,8 @@ class Orchestrator:
             scenario, ended=bool(done and done.rows(events.SearchEnded)),
             spent=spent[-1].seconds if spent else 0.0,
         )  # fmt: skip
+        if scenario.budget is not None:
+            self._state.spent = lambda: self._selection.spent
         self._rounds = Rounds(
             scenario, self._points, self._specs, self._selection, self._state, extra, shard
         )
@@ -256,7 +258,6 @@ class Orchestrator:
                     with self._turns.of(pair[0].id):
                         sides = list(zip((first, second), pair, strict=True))
                         measure_in_turns(sides, self._interleave_s)
-                    self._note_spent()
                 for points_, point in zip(left, pair, strict=True):
                     points_[:] = [p for p in points_ if p is not point]
 
@@ -282,11 +283,6 @@ class Orchestrator:
                 measurement.capacity(point, self._scenario.load, {p.id for p in self._points})
             elif self._state.missing(point, measurement.round_):  # else a search came by it
                 measurement.point(point)
-        self._note_spent()
-
-    def _note_spent(self) -> None:
-        if self._scenario.budget is not None:
-            self._state.add(events.Spent(self._selection.spent))
 
     def _conclude(self) -> None:
         """What was reached, and what the search found."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from harness.errors import UnexpectedError
 from harness.results import rows
-from harness.results.events import Event, JournalLine, Note, Observer
+from harness.results.events import Event, JournalLine, Note, Observer, Spent
 from harness.results.store import RunData, RunStore
 from harness.run.ceiling import Ceilings
 from harness.scenario.points import Point
@@ -27,6 +27,9 @@ class RunState:
     ) -> None:  # fmt: skip
         self.store, self._observer, self._check = store, observer, check
         self.fresh = done is None
+        self.spent: Callable[[], float] | None = None
+        """Seconds that are gone of the budget, where there is one: every line is followed by them,
+        so that an interrupted run goes on with what is left."""
         self.rows = list(done.measurements) if done else []
         self.capacities = list(done.capacities) if done else []
         self.measured = {(m.point, m.round) for m in self.rows}
@@ -52,6 +55,8 @@ class RunState:
         """Write a journal line and tell the observer."""
         self._check()
         self.store.append(line)
+        if self.spent is not None:
+            self.store.append(Spent(self.spent()))
         self.notify(line)
 
     def note(self, text: str) -> None:

@@ -81,8 +81,8 @@ def test_what_turns_spend_of_a_budget_is_kept_for_a_run_that_goes_on(
     text = TEXT.replace(", request_rate: [50]", "").replace("[1, 2]", "[1]")
     run(tmp_path, text.replace("rounds: 2,", "budget: 60s, rounds: 2,"))
     spent = [e.seconds for e in read_run(tmp_path / "out").rows(Spent)]
-    assert len(spent) == 2
-    assert 0 < spent[0] < spent[1]
+    assert len(spent) > 2
+    assert spent[0] > 0 and spent == sorted(spent)
 
 
 def test_one_backend_alone_takes_no_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

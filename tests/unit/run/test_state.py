@@ -9,7 +9,7 @@ import pytest
 from support.rows import capacity, measurement
 
 from harness.errors import BackendError, OutOfMemoryError
-from harness.results.events import Event, Note, Status
+from harness.results.events import Event, Note, Spent, Status
 from harness.results.rows import CeilingRow, FailureRow, ParityRow, ServerOnlyRow
 from harness.results.store import RunStore, read_run
 from harness.run.state import RunState
@@ -33,6 +33,17 @@ class Watcher:
 def store(tmp_path: Path) -> Iterator[RunStore]:
     with RunStore.create(tmp_path / "run", {"scenario": {}}) as made:
         yield made
+
+
+def test_every_line_says_what_is_gone_of_a_budget(store: RunStore) -> None:
+    """A search for a capacity takes minutes a point: killed in it, they are spent."""
+    state = RunState(store, Watcher())
+    state.add(Note("of a run without a budget"))
+    assert not read_run(store.path).rows(Spent)
+    state.spent = iter([3.0, 8.0]).__next__
+    state.note("prepared")
+    state.add_result(measurement(details={"search": "a/b1/find_capacity"}))
+    assert [line.seconds for line in read_run(store.path).rows(Spent)] == [3.0, 8.0]
 
 
 def test_a_line_is_in_the_journal_before_the_observer_hears_of_it(store: RunStore) -> None:
