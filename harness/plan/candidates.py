@@ -12,6 +12,7 @@ from harness.analysis.intervals import Interval
 from harness.analysis.metrics import alone, over_rounds
 from harness.analysis.objective import objective_of
 from harness.analysis.summary import SummaryRow, summarize
+from harness.plan.memory_model import memory_rows
 from harness.plan.units import stated
 from harness.report.model import labels
 from harness.results.rows import MeasurementRow
@@ -136,7 +137,7 @@ def points_of(data: RunData) -> Points:
 
 
 def _of_row(row: SummaryRow) -> Candidate:
-    rows = alone((*row.every, *row.confirmation), row.compared)
+    rows = memory_rows(row)
     throughput = row.throughput
     assert throughput is not None, "of a point that was measured"
     basis = (

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from harness.analysis.metrics import alone
 from harness.analysis.summary import SummaryRow
 from harness.errors import UsageError
-from harness.results.rows import LoadedRow
+from harness.results.rows import LoadedRow, MeasurementRow
 from harness.results.store import RunData
 
 ALPHA = 0.1
@@ -146,6 +146,16 @@ def instances_of(data: RunData, backend: str, otherwise: int) -> dict[str, int]:
     return found
 
 
+def memory_rows(row: SummaryRow) -> list[MeasurementRow]:
+    """The rounds that say how much memory a point takes, disturbed ones too: that others were there
+    changes a point's time, and its memory only where no more than the whole card's could be read.
+    """
+    every = (*row.every, *row.confirmation)
+    own = [m for m in every
+           if m.gpu_memory_scope != "device" or "foreign_gpu_process" not in m.flags]  # fmt: skip
+    return alone(own or every, row.compared)
+
+
 def fit_memory(
     rows: Sequence[SummaryRow], backend: str, instances: Mapping[str, int]
 ) -> MemoryModel | None:
@@ -156,8 +166,7 @@ def fit_memory(
     """
     found: dict[Combination, float] = {}
     for row in rows:
-        every = alone((*row.every, *row.confirmation), row.compared)
-        known = [m.gpu_memory_mib for m in every if m.gpu_memory_mib]
+        known = [m.gpu_memory_mib for m in memory_rows(row) if m.gpu_memory_mib]
         if row.backend == backend and row.concurrency is not None and known:
             combination = Combination(row.batch_size, row.concurrency, instances.get(row.config, 1))
             found[combination] = max(found.get(combination, 0.0), *known)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from support import planned
@@ -36,6 +37,23 @@ def test_memory_is_not_that_of_the_session_that_compared_outputs() -> None:
     once = replace(data, events=tuple(e for e in events if getattr(e, "round", 0) == 0))
     (alone,) = (row for row in points_of(once).rows if row.point == "served/b1/c1")
     assert (alone.gpu_memory_mib, alone.memory_compared) == (9000.0, True)
+
+
+def test_memory_of_the_card_is_not_that_of_a_round_in_which_others_used_it() -> None:
+    data = planned.run()
+    busy: dict[str, Any] = {"gpu_memory_mib": 9000.0, "flags": ("foreign_gpu_process",)}
+
+    def planned_with(scope: str) -> float | None:
+        events = tuple(
+            replace(e, **(busy if e.round == 1 else {}), gpu_memory_scope=scope)
+            if isinstance(e, MeasurementRow) else e
+            for e in data.events
+        )  # fmt: skip
+        (found,) = points_of(replace(data, events=events)).holding(20.0).holding
+        return found.gpu_mib
+
+    assert planned_with("device") == 3000.0
+    assert planned_with("process") == 9000.0
 
 
 def test_what_one_round_shows_is_undecided() -> None:
