@@ -115,9 +115,19 @@ class Results:
 
     def slowed(self, mode: Mode, row: str, column: str) -> Interval | None:
         """How many times longer a tenant's requests take on average beside another than alone."""
-        pairs = self.design.pairs
-        cell = pairs.get((mode.id, row, column)) or pairs.get((mode.id, column, row))
+        cell = self._pair(mode, row, column)
         return None if cell is None else self._slowed(mode, row, cell)
+
+    def unbelievable(self, mode: Mode, row: str, column: str) -> list[SummaryRow]:
+        """The invalid rows that such a slow-down is made of, beside the other and alone."""
+        cell = self._pair(mode, row, column)
+        ids = [cell.of(s) for s in cell.seats if s.tenant == row] if cell else []
+        rows = (self.rows.get(id) for id in (*ids[:1], self.design.alone_in(mode, row).id))
+        return [found for found in rows if found is not None and not found.valid]
+
+    def _pair(self, mode: Mode, row: str, column: str) -> Cell | None:
+        pairs = self.design.pairs
+        return pairs.get((mode.id, row, column)) or pairs.get((mode.id, column, row))
 
     def _slowed(self, mode: Mode, name: str, cell: Cell) -> Interval | None:
         """In a cell, against itself alone, among the same processes where it was measured so."""

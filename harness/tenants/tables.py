@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from harness.analysis.intervals import Interval
 from harness.analysis.summary import SummaryRow
@@ -110,16 +111,20 @@ def matrix(found: Results, mode: Mode) -> b.Table | None:
     if not found.design.pairs:
         return None
     rows = [
-        [b.word(row), *(_hot(found.slowed(mode, row, column)) for column in names)]
+        [b.word(row), *(_hot(found, mode, row, column) for column in names)]
         for row in names
     ]  # fmt: skip
     return b.table(["slow-down of ↓ beside →", *names], rows)
 
 
-def _hot(slow: Interval | None) -> b.Cell:
+def _hot(found: Results, mode: Mode, row: str, column: str) -> b.Cell:
+    """A slow-down; without colour where it can't be believed."""
+    slow, invalid = found.slowed(mode, row, column), found.unbelievable(mode, row, column)
     cell = b.interval_cell(slow)
-    hot = 0.0 if slow is None else heat(slow.value)
-    return b.Cell(cell.text, cell.range, cell.note, cell.tone, number=True, heat=hot)
+    if slow is not None and invalid:
+        why = "; ".join(f"{r.point}: {why_invalid(r)}" for r in invalid)
+        return replace(cell, text=f"invalid: {cell.text}", note=why, tone="bad", number=True)
+    return replace(cell, number=True, heat=0.0 if slow is None else heat(slow.value))
 
 
 def heat(slow: float) -> float:
@@ -192,6 +197,7 @@ def _matrix_answers(found: Results) -> Iterator[str]:
         slow = [
             (interval, row, column) for row in names for column in names
             if (interval := found.slowed(mode, row, column)) is not None
+            and not found.unbelievable(mode, row, column)
         ]  # fmt: skip
         shown = [each for each in slow if each[0].low is not None and each[0].low > 1]
         if slow:

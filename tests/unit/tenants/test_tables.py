@@ -63,6 +63,22 @@ def test_the_matrix_is_hotter_where_more_is_lost(plain: Results, tmp_path: Path)
     assert matrix(bare, bare.modes[0]) is None
 
 
+def test_what_cant_be_believed_is_marked_in_the_matrix_and_no_answer(plain: Results) -> None:
+    """Of a pair's own row or the tenant's alone: the map says so, without a colour."""
+    found, mode = copy(plain), plain.modes[0]
+    name = "time_slicing/a@c2+b@c1/a"
+    bad = replace(plain.rows[name], valid=False, flags=("no_steady_state",))
+    found.rows = {**plain.rows, name: bad}
+    table = matrix(found, mode)
+    assert table is not None
+    cell = table.rows[0][2]
+    assert (cell.text, cell.heat, cell.tone) == ("invalid: 1.983", 0.0, "bad")
+    assert cell.note == f"{name}: drifted"
+    assert table.rows[1][1] == matrix(plain, mode).rows[1][1]  # type: ignore[union-attr]
+    assert any("most slowed down is a beside b" in said for said in answers(plain))
+    assert not any("a beside b" in said for said in answers(found))
+
+
 def test_other_tables_have_a_row_each(plain: Results) -> None:
     assert [row[0].text for row in tenant_table(plain).rows] == ["a", "b"]
     assert len(fit_table(plain).rows) == 3
