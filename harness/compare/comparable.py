@@ -42,9 +42,9 @@ def changed(base: Side, candidate: Side) -> dict[str, tuple[str, str]]:
 def unequal(base: Side, candidate: Side) -> list[str]:
     """What could not be held equal, in words."""
     found = [
-        f"{key}: {base.settings.get(key)} against {candidate.settings.get(key)}"
+        f"{key}: {_setting(a)} against {_setting(b)}"
         for key in MATTERS
-        if base.settings.get(key) != candidate.settings.get(key)
+        if (a := base.settings.get(key) or None) != (b := candidate.settings.get(key) or None)
     ]
     if base.machine.get("governor") not in (None, "performance"):
         found.append(f"the CPU's governor is {base.machine['governor']}: its clock may wander")
@@ -54,6 +54,11 @@ def unequal(base: Side, candidate: Side) -> list[str]:
         if (busy := ", ".join(p for p, point in side.points.items() if point.disturbed))
     ]
     return found
+
+
+def _setting(value: object) -> str:
+    """A backend that has no such setting, and one whose setting is off, are the same."""
+    return "not set" if value is None else str(value)
 
 
 def output_drift(base: Side, candidate: Side) -> str:
@@ -68,8 +73,9 @@ def output_drift(base: Side, candidate: Side) -> str:
 def outputs_said(base: Side, candidate: Side) -> list[str]:
     """How far both were from the same reference, a sentence a batch size."""
     return [
-        f"{batch}: off from the reference by up to {_error(before)} and {_error(after)} "
-        f"(allowed: {after.tolerance})" + (", much further than before" * _further(before, after))
+        f"{batch}: off from the reference by up to {_error(before)} (base) and {_error(after)} "
+        f"(candidate); allowed: {after.tolerance}"
+        + (", much further than before" * _further(before, after))
         for batch, before, after in _both(base, candidate)
     ]
 
@@ -78,7 +84,7 @@ def _both(base: Side, candidate: Side) -> Iterator[tuple[str, Outputs, Outputs]]
     for batch, after in candidate.outputs.items():
         before = base.outputs.get(batch)
         if before is not None and "unavailable" not in (before.status, after.status):
-            yield batch, before, after
+            yield f"batch {batch.removeprefix('b')}", before, after
 
 
 def _error(outputs: Outputs) -> str:

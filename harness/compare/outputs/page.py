@@ -162,7 +162,7 @@ def _spread(found: Comparison, number: int, end: str) -> s.Section | None:
             blocks += [s.Heading(point.place), s.Charts(tuple(charts))]
     if not blocks:
         return None
-    return s.Section(f"spread-{number}", f"Distributions{end}", tuple(blocks))
+    return s.Section(f"spread-{number}", f"Latencies and blocks{end}", tuple(blocks))
 
 
 def _layers(found: Comparison, number: int, end: str) -> s.Section | None:

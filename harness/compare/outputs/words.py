@@ -100,7 +100,8 @@ def percent(share: float) -> str:
     """With a sign, and as many digits as one reads."""
     if not math.isfinite(share):
         return NOT_AVAILABLE
-    return f"{100 * share:+.1f} %".replace("-", "−")
+    said = f"{100 * share:+,.1f} %".replace("-", "−")
+    return said[1:] if said[1:] == "0.0 %" else said
 
 
 def interval(row: Row) -> str:

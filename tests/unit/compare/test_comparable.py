@@ -57,6 +57,13 @@ def test_what_could_not_be_held_equal() -> None:
     ]
 
 
+def test_a_setting_that_only_the_other_kind_has_counts_where_it_is_on() -> None:
+    base = replace(SIDE, settings={"compile": False, "device": "cpu"})
+    assert unequal(base, replace(SIDE, settings={"cuda_graphs": False})) == [
+        "device: cpu against not set"
+    ]
+
+
 def outputs(status: str, error: float | None) -> dict[str, Outputs]:
     return {"b1": Outputs(status, error, error, "|a−b| < 1", "off by 3")}
 
@@ -64,11 +71,11 @@ def outputs(status: str, error: float | None) -> dict[str, Outputs]:
 def test_outputs_are_a_verdict_of_their_own() -> None:
     right = replace(SIDE, outputs=outputs("agrees", 1e-6))
     wrong = replace(SIDE, outputs=outputs("disagrees", 3.0))
-    assert output_drift(right, wrong).startswith("b1: the candidate's outputs disagree")
+    assert output_drift(right, wrong).startswith("batch 1: the candidate's outputs disagree")
     assert output_drift(wrong, wrong) == output_drift(wrong, right) == ""
     (said,) = outputs_said(right, replace(SIDE, outputs=outputs("agrees", 1e-4)))
     assert said.endswith("much further than before")
     (said,) = outputs_said(right, right)
-    assert "by up to 1e-06 and 1e-06" in said
+    assert "batch 1: off from the reference by up to 1e-06 (base) and 1e-06 (candidate)" in said
     assert outputs_said(right, SIDE) == []
     assert outputs_said(replace(SIDE, outputs=outputs("unavailable", None)), right) == []

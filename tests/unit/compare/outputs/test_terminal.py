@@ -25,7 +25,10 @@ def test_every_point_and_metric_has_a_line(slower: Comparison) -> None:
     assert any("p50 latency (ms)" in line and "✗ regression" in line for line in lines)
     assert sum(line.startswith("all points") for line in text.splitlines()) == 3
     assert "differs: onnxruntime: absent → 1.23.2" in text
-    assert "outputs: b1: off from the reference by up to 1e-06 and 1e-06" in text
+    assert (
+        "outputs: batch 1: off from the reference by up to 1e-06 (base) and 1e-06 (candidate)"
+        in text
+    )
 
 
 def test_what_cant_run_has_one_too(broken: Comparison) -> None:

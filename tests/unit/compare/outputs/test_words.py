@@ -32,6 +32,8 @@ def test_what_is_still_needed(open_: Comparison) -> None:
 def test_numbers() -> None:
     assert words.percent(0.0314) == "+3.1 %"
     assert words.percent(-0.0314) == "−3.1 %"
+    assert words.percent(-0.0004) == words.percent(0.0004) == "0.0 %"
+    assert words.percent(1522.89) == "+152,289.0 %"
     assert words.percent(math.inf) == "n/a"
 
 
