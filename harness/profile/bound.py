@@ -72,10 +72,15 @@ def _words(
     if kind == "mixed":
         return (
             f"Mixed: {said}, {PART_WORDS[second]} {means[second]:.0%}; over {requests} requests "
-            f"the lead is {lead[0]:+.1%} to {lead[1]:+.1%}, so neither is the one."
+            f"the lead is {lead_text(*lead)}, so neither is the one."
         )
     head = f"{kind[0].upper()}{kind[1:]}: {said}, {PART_WORDS[second]} {means[second]:.0%}."
     return f"{head} {_reached(first, used, rows, roof)}".strip()
+
+
+def lead_text(low: float, high: float) -> str:
+    """`−11.5% to +14.2%`."""
+    return f"{low:+.1%} to {high:+.1%}".replace("-", "−")
 
 
 def _reached(side: str, used: float | None, rows: Sequence[Row], roof: Roof | None) -> str:
@@ -96,8 +101,9 @@ def _reached(side: str, used: float | None, rows: Sequence[Row], roof: Roof | No
 def _gpu_words(gpu: Gpu) -> str:
     return (
         f"The GPU is busy {gpu.busy:.0%} of the time: {gpu.kernels:,.0f} kernels a request of "
-        f"{gpu.kernel_us:.1f} µs on average, against {gpu.gaps:,.0f} gaps of {gpu.gap_us:.1f} µs; "
-        f"in {gpu.waiting:.0%} of the idle time the host had not launched the next one yet."
+        f"{gpu.kernel_us:,.1f} µs on average, against {gpu.gaps:,.0f} gaps of "
+        f"{gpu.gap_us:,.1f} µs; in {gpu.waiting:.0%} of the idle time the host had not launched "
+        "the next one yet."
     )
 
 
@@ -106,7 +112,7 @@ def _cpu_words(parts: Mapping[str, Sequence[float]], rows: Sequence[Row], roof: 
     outside = float(np.mean(np.divide(parts["waiting"], parts["wall"])))
     floor = "" if roof is None else f"; one that does nothing takes {roof.floor_us:.1f} µs"
     return (
-        f"{calls:,.0f} operators a request of {sum(r.us for r in rows) / max(1.0, calls):.1f} µs "
+        f"{calls:,.0f} operators a request of {sum(r.us for r in rows) / max(1.0, calls):,.1f} µs "
         f"on average{floor}; {outside:.0%} of the time is outside of all."
     )
 

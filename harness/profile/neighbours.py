@@ -9,6 +9,7 @@ from typing import Self
 
 BUSY = (0, 1, 2, 5, 6, 7)
 """In proc(5)'s `cpu` line: user, nice, system, irq, softirq, steal; a guest is in user already."""
+OTHERS_TOOK = "other processes took"
 WORTH_SAYING = 0.05
 """Of the processors."""
 
@@ -33,10 +34,7 @@ class Neighbours:
         """What is to be said of it; empty where they took little."""
         if self.cores < WORTH_SAYING * processors:
             return ""
-        return (
-            f"other processes took {self.cores:.1f} of {processors} processors meanwhile: on the "
-            "CPU operators then take longer than they need, and shares and findings are off"
-        )
+        return f"{OTHERS_TOOK} {self.cores:.1f} of {processors} processors meanwhile"
 
     def __enter__(self) -> Self:
         self._begin = self._now()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from harness.errors import UsageError
 from harness.profile import sentences
+from harness.profile.bound import lead_text
 from harness.profile.result import PART_WORDS, PARTS, BackendProfile, BatchProfile, Finding, Profile
 from harness.profile.rows import COLUMNS, by_name, longest, size_text
 from harness.profile.store import TRACES, read_profile
@@ -85,7 +86,7 @@ def _summary(profile: Profile, description: str, *, complete: bool) -> s.Section
         *([] if complete else [s.Text(sentences.CUT_SHORT, "banner")]),
         s.Text(sentences.NO_TIMING, "banner"), s.FactList(tuple(facts)),
         s.Prose(tuple(answer), "answer"),
-        *(s.Text(f"{name} is left out: {why}.", "note") for name, why in profile.skipped.items()),
+        *(s.Text(line, "note") for line in sentences.left_out(profile)),
     ))  # fmt: skip
 
 
@@ -114,7 +115,7 @@ def _time(profile: Profile) -> s.Section:
         "at": lambda p: b.word(name_of(p)), "bound": lambda p: b.word(p[1].bound.kind),
         **{PART_WORDS[part]: _part_cell(part) for part in PARTS},
         "lead over the second": lambda p: b.figure(
-            f"{p[1].bound.lead_low:+.1%} to {p[1].bound.lead_high:+.1%}"),
+            lead_text(p[1].bound.lead_low, p[1].bound.lead_high)),
         "of the ceiling": lambda p: b.number_cell(p[1].bound.utilisation, ".0%"),
     })  # fmt: skip
     gpus = [p for p in places(profile) if p[1].gpu is not None]

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from harness.profile.neighbours import OTHERS_TOOK
 from harness.profile.result import BackendProfile, BatchProfile, Finding, Profile
 from harness.profile.trying import words
+from harness.report.model.labels import listed
+from harness.results.grouping import grouped
 
 NO_TIMING = (
     "A profile is no measurement: the profiler slows what it watches, and nothing was repeated in "
     "fresh processes or kept from being disturbed. Shares and evidence are its results; `harness "
     "run` has the times."
+)
+DISTURBED = (
+    "Where other processes took processors, operators on the CPU take longer than they need, and "
+    "shares and findings are off: end them, and profile again."
 )
 CUT_SHORT = "It was interrupted before its end: backends or batch sizes are missing."
 OVERLAP = "The bounds overlap: they don't add up, and a change may do more than what they count."
@@ -23,12 +30,20 @@ def of_profile(profile: Profile) -> Iterator[str]:
         if backend.failure:
             yield f"{backend.name} could not be profiled: {backend.failure}"
         for batch in backend.batches:
-            yield f"{backend.name} at batch {batch.batch}: {batch.bound.words}"
-            yield from (f"{backend.name} at batch {batch.batch}: {note}." for note in batch.notes)
+            noted = (f" {note[:1].upper()}{note[1:]}." for note in batch.notes)
+            yield f"{backend.name} at batch {batch.batch}: {batch.bound.words}{''.join(noted)}"
+    if any(n.startswith(OTHERS_TOOK) for b in profile.backends for x in b.batches for n in x.notes):
+        yield DISTURBED
     if profile.findings:
         yield headline(profile.findings[0])
     elif any(b.batches for b in profile.backends):
         yield "Nothing was found that would save 2 % of the time or more."
+
+
+def left_out(profile: Profile) -> Iterator[str]:
+    """The backends that were not profiled, a sentence a reason."""
+    for why, names in grouped(profile.skipped, lambda name: profile.skipped[name]).items():
+        yield f"{listed(names)} {'is' if len(names) == 1 else 'are'} left out: {why}."
 
 
 def headline(finding: Finding) -> str:

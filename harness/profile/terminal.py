@@ -18,7 +18,7 @@ SHOWN = 8
 def page(profile: Profile) -> RenderableType:
     """Everything, for a console."""
     parts: list[RenderableType] = [Text(text) for text in sentences.of_profile(profile)]
-    parts += [Text(f"{name} is left out: {why}") for name, why in profile.skipped.items()]
+    parts += map(Text, sentences.left_out(profile))
     if profile.findings:
         parts += [Text(""), _findings(profile), Text(sentences.OVERLAP, style="dim")]
     for backend in profile.backends:

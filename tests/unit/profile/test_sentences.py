@@ -21,10 +21,21 @@ def test_what_bounds_it_comes_first_then_what_would_save_most() -> None:
     assert f"at most {best.saving:.0%} of the time, {best.factor:.3g} times" in last
 
 
-def test_notes_follow_what_they_are_of() -> None:
-    noted = replace(BACKEND, batches=[replace(BATCH, notes=["others worked"])])
-    found = list(sentences.of_profile(replace(PROFILE, backends=[noted])))
-    assert found[1] == "torch-cuda-fp32 at batch 1: others worked."
+def test_notes_follow_what_they_are_of_and_what_busy_neighbours_mean_is_said_once() -> None:
+    took = "other processes took 1.2 of 2 processors meanwhile"
+    noted = replace(BACKEND, batches=[replace(BATCH, notes=[took]), replace(BATCH, notes=[took])])
+    first, second, what, last = sentences.of_profile(replace(PROFILE, backends=[noted]))
+    assert first.endswith(f" O{took[1:]}.") and second == first
+    assert what == sentences.DISTURBED and last.startswith("What could save most")
+    quiet = replace(BACKEND, batches=[replace(BATCH, notes=["it compiled"])])
+    assert sentences.DISTURBED not in sentences.of_profile(replace(PROFILE, backends=[quiet]))
+
+
+def test_backends_left_out_for_the_same_reason_are_one_sentence() -> None:
+    skipped = {"t": "it is served", "u": "it is served", "v": "no GPU"}
+    assert list(sentences.left_out(replace(PROFILE, skipped=skipped))) == [
+        "t and u are left out: it is served.", "v is left out: no GPU.",
+    ]  # fmt: skip
 
 
 def test_a_failure_is_said_and_so_is_finding_nothing() -> None:
