@@ -37,12 +37,12 @@ class Flag:
 
 FLAGS: dict[str, Flag] = {
     "few_requests": Flag("",
-        "fewer requests finished than the percentiles need: some are n/a"),
+        "fewer requests finished than the percentiles need: some are n/a; a longer window helps"),
     "few_tail_episodes": Flag("p99 uncertain",
         "p99 rests on fewer than 40 slow stretches over all rounds and may be too low; below 16 it"
         " is a lower bound only; a longer window helps"),
     "window_cut": Flag("short measuring time",
-        "the window ended at its longest allowed length before enough requests finished"),
+        "the window ended at window_max before enough requests finished: a larger one helps"),
     "errors": Flag("requests failed",
         "some requests failed; percentiles count them as slower than everything else"),
     "all_failed": Flag("all requests failed",
@@ -91,7 +91,8 @@ FLAGS: dict[str, Flag] = {
         "concurrency, throughput and latency contradict each other (Little's law)",
         effect="invalid"),
     "no_steady_state": Flag("drifted",
-        "NO STEADY STATE: latency was still drifting within the window", effect="invalid"),
+        "NO STEADY STATE: latency was still drifting within the window; a longer warm-up helps, or "
+        "a longer window", effect="invalid"),
     "warm_up_leak": Flag("warm-up was not over",
         "the window begins with slow requests: the warm-up was not over, and they are in the "
         "numbers; a longer warm-up helps", effect="invalid"),

@@ -11,6 +11,7 @@ from harness.report.model.context import COLORS
 from harness.report.model.manifest_facts import date_text, text
 from harness.report.outputs.html import render_html
 from harness.report.sections.flags import flags_table
+from harness.report.sections.notes import disturbances
 from harness.report.view import View
 from harness.results.events import Note
 from harness.system.files import write_text
@@ -57,6 +58,8 @@ def _summary(found: Results) -> s.Section:
             f"{len(invalid)} of {labels.counted(len(found.rows), 'row')} invalid: do not rely on "
             "them. Why, and what helps, is at the end under “What was flagged”."
         )
+    whole = (row for cell in found.design.cells if (row := found.rows.get(cell.id)) is not None)
+    banners += disturbances(whole, again="")
     facts = [
         ("Tenants", ", ".join(
             f"{t.name} ({t.backend or found.scenario.backends[0].name}, {load_text(t.load)})"
@@ -172,7 +175,7 @@ def _method(found: Results) -> s.Section:
           if widths else []),
         *(note.text for note in found.data.rows(Note)),
     ]  # fmt: skip
-    flags = flags_table([*found.rows.values()])
+    flags = flags_table([*found.rows.values()], rest="")
     return s.Section("method", "Method", (
         s.Prose(tuple(s.compose(line) for line in lines)),
         *([s.TableBlock(flags, "What was flagged", "text")] if flags else []),

@@ -318,8 +318,9 @@ def test_folds_open_and_contents_lead_to_their_sections(evil: Opened) -> None:
     page.wait_for_function("() => document.querySelector('nav a.now')?.hash === '#method'")
 
 
-def test_no_column_of_the_samples_points_is_hidden(browser: Any) -> None:
-    page = browser.new_page(viewport={"width": 1400, "height": 900})
+@pytest.mark.parametrize("width", [1280, 1400])
+def test_no_column_of_the_samples_points_is_hidden(browser: Any, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 900})
     page.goto((Path(__file__).parents[2] / "reports/sample/report.html").as_uri())
     page.wait_for_selector("table.every th button")
     wide, room = page.evaluate(

@@ -164,8 +164,8 @@ def _limits(context: Context, percentile: str) -> tuple[Limited, ...]:
     whole = all(v is not None and v.low is not None for v in map(objective.value, every))
 
     def under(limit: float) -> SummaryRow | None:
-        # of what holds the scenario's constraints; a value above the limit can't be shown to hold
-        rows = [r for r in every if (v := r.value(metric)) and v.value <= limit]
+        # of what holds the scenario's constraints; the interval that is shown beside it holds too
+        rows = [r for r in every if (v := r.value(metric)) and (v.high or v.value) <= limit]
         bounds = {metric: {"max": limit}}
         rows = list(dropwhile(lambda r: satisfies(r, bounds) != "yes", rows))
         if rows and whole:  # the best comes first, and what is far from it need not be judged

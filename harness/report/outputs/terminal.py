@@ -45,7 +45,7 @@ def terminal_summary(data: RunData, *, brief: bool = False) -> Group:
     for title, lines in page:
         first += [Text(title, style="bold"), *map(_indented, lines), Text()]
     table = (PointsTable(context),) if context.rows else ()
-    banners = [*disturbances(context), *unmeasured(context)]
+    banners = [*disturbances((*context.rows, *context.searched)), *unmeasured(context)]
     busy = (Text(text, style="bold yellow") for text in banners)
     return Group(*busy, *table, *_failures(context), *found, *said, *first, *_more(context))
 

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 
 from harness.analysis.best import at_decisive, differs, indifference_of, ranked, usable
 from harness.analysis.constraints import satisfies
-from harness.analysis.intervals import Interval
 from harness.analysis.summary import SummaryRow
 from harness.measure.validity import short
 from harness.report.model import decision, labels, manifest_facts, numbers
@@ -333,7 +332,7 @@ def backends_table(context: Context, found: Decision) -> Table:
         return figure(text, note=limits)
 
     columns: Columns = {
-        "Throughput (infer/s)": lambda r: figure(_spread(r.throughput)),
+        "Throughput (infer/s)": lambda r: figure(both_text(r.throughput)),
         f"{percentile_name(found.percentile)} (ms)": lambda r: figure(value_text(r.value(tail))),
         "GPU (MiB)": lambda r: figure(mib_text(r.gpu_memory_mib)),
         "Cores": lambda r: number_cell(r.plain("cpu_cores")),
@@ -348,8 +347,3 @@ def backends_table(context: Context, found: Decision) -> Table:
         "Load" if context.open_loop else "Callers": lambda r: figure(labels.load_label(r)),
         **shown,
     }, most=MOST_LISTED)  # fmt: skip
-
-
-def _spread(value: Interval | None) -> str:
-    """`20,100 ±3.3%`."""
-    return f"{value_text(value)} {numbers.spread_text(value)}".strip()

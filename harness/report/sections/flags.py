@@ -50,7 +50,7 @@ def failures_table(rows: Sequence[SummaryRow]) -> Table:
     })  # fmt: skip
 
 
-def flags_table(rows: Sequence[SummaryRow]) -> Table:
+def flags_table(rows: Sequence[SummaryRow], rest: str = "; all in summary.csv") -> Table:
     """Every flag that was raised, what it means and where."""
     flagged = gathered(
         (flag, row) for row in rows for flag in row.every_flag
@@ -60,19 +60,19 @@ def flags_table(rows: Sequence[SummaryRow]) -> Table:
         "Flag": lambda flag: word(short(flag), note=flag),
         "What it means": lambda flag: word(flag_text(flag)),
         "Effect": _effect,
-        "Points": lambda flag: word(_named(flag, flagged[flag], len(rows))),
+        "Points": lambda flag: word(_named(flag, flagged[flag], len(rows), rest)),
     })  # fmt: skip
 
 
-def _named(flag: str, flagged: Sequence[SummaryRow], of: int) -> str:
-    """The points, or their number where no one reads so many; the CSV files have them all."""
+def _named(flag: str, flagged: Sequence[SummaryRow], of: int, rest: str) -> str:
+    """The points, or their number where no one reads so many, and where they all are."""
     broken = {r.point for r in flagged if flag in INVALIDATES and r.rounds and not r.valid}
     names = [f"{r.point} (invalid)" if r.point in broken else r.point for r in flagged]
     if len(names) <= MOST_NAMED:
         return ", ".join(names)
     invalid = ", ".join(n for n, r in zip(names, flagged, strict=True) if r.point in broken)
     named = f", of them {invalid}" if 0 < len(broken) <= MOST_NAMED else ""
-    return f"{len(names)} of {counted(of, 'point')}{named}; all in summary.csv"
+    return f"{len(names)} of {counted(of, 'point')}{named}{rest}"
 
 
 def _effect(flag: str) -> Cell:

@@ -14,16 +14,14 @@ def glossary(context: Context, found: Decision) -> Text:
     kinds = {context.spec(r.backend).get("kind") for r in context.rows}
     percentile, share = percentile_name(found.percentile), 100 * (decision.MARGIN)
     said = {
-        "point: one configuration (a backend with its settings) at a batch size and under a load": (
-            True
-        ),
+        "point: one configuration (a backend with its settings) at a batch size under a load": True,
         "round: every point measured once, in fresh processes": True,
         "infer/s: inputs answered a second, all callers together": True,
         "batch: inputs in one request": True,
         "caller: sends its next request when it has the answer to its last; concurrency: how many "
         "callers": not context.open_loop,
         f"{percentile}: {percentile[1:]} of 100 requests took no longer": percentile[:1] == "p",
-        "(a–b) or ±: the range that holds the true value with 95% confidence": True,
+        "(a–b): the range that holds the true value with 95% confidence": True,
         f"ask for: the peak that was seen, {share:.0f}% on top, up to the next "
         f"{decision.STEP_MIB} MiB": context.has_gpu,
         "in process: the program calls the model itself; served: it asks a server": (

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
+from harness.analysis.summary import SummaryRow
 from harness.measure.validity import OUTSIDE, causes, short
 from harness.report.model.context import Context
 from harness.report.model.labels import counted, listed, some
@@ -11,6 +13,7 @@ from harness.report.model.section import Sentence, bold, compose
 from harness.results.events import Best, Note, SearchEnded, Undecided, UnknownEvent
 
 _SHOWN = 6
+AGAIN = ", or raise rounds_max, up to which disturbed rounds are measured again"
 
 
 def best_directory(context: Context) -> list[Sentence]:
@@ -37,9 +40,9 @@ def unmeasured(context: Context) -> list[str]:
     return []
 
 
-def disturbances(context: Context) -> list[str]:
+def disturbances(rows: Iterable[SummaryRow], again: str = AGAIN) -> list[str]:
     """That other work, heat or a hypervisor disturbed the run and what to do, as a banner."""
-    every = [m for row in (*context.rows, *context.searched) for m in row.every]
+    every = [m for row in rows for m in row.every]
     found = Counter(cause for m in every for cause in causes(m.flags))
     if not found:
         return []
@@ -51,8 +54,7 @@ def disturbances(context: Context) -> list[str]:
     return [
         f"The machine was not this run's alone: {touched} of {counted(len(every), 'measurement')} "
         f"{'was' if touched == 1 else 'were'} disturbed from outside ({kinds}). {left}. What to "
-        f"do: {'; '.join(OUTSIDE[c] for c in found)}; then measure again, or "
-        "raise rounds_max, up to which disturbed rounds are measured again."
+        f"do: {'; '.join(OUTSIDE[c] for c in found)}; then measure again{again}."
     ]
 
 

@@ -112,7 +112,8 @@ def _sweep(context: Context) -> str:
 def banners(context: Context) -> list[str]:
     """What a reader must know first: an interrupted run, other work on the machine, failures."""
     found = [
-        *notes.disturbances(context), *_interrupted(context), *notes.unmeasured(context)
+        *notes.disturbances((*context.rows, *context.searched)), *_interrupted(context),
+        *notes.unmeasured(context),
     ]  # fmt: skip
     failed = [r for r in context.rows if r.failures]
     if failed:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import re
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.shared import scenario, write_shared
 
+from harness.report.outputs.html import render_html
 from harness.tenants.report import view_of, write_report
 from harness.tenants.results import Results
 
@@ -40,3 +43,17 @@ def test_a_predicted_matrix_is_a_heat_map_of_its_own(predicted: Results) -> None
     ]  # fmt: skip
     assert "Predicted interference under time-slicing" in html
     assert "of 2 slow-downs that no prediction had seen" in html
+
+
+def test_a_machine_that_was_busy_is_said_first_and_no_file_is_named_that_is_not_there(
+    plain: Results,
+) -> None:
+    found = copy(plain)
+    found.rows = {
+        name: replace(row, flags=("foreign_load",), measurements=tuple(
+            replace(m, flags=("foreign_load",)) for m in row.measurements))
+        for name, row in plain.rows.items()
+    }  # fmt: skip
+    html = render_html(view_of(found))
+    assert "The machine was not this run&#39;s alone" in html and "rounds_max" not in html
+    assert f"{len(found.rows)} of {len(found.rows)} points" in html and "summary.csv" not in html

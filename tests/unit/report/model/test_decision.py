@@ -6,13 +6,17 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.synthetic_run import write_all_failed, write_bare, write_run
 
+from harness.analysis.constraints import satisfies
+from harness.analysis.summary import SummaryRow
+from harness.measure.distribution import counts_of
 from harness.report.model.context import Context, build_context
-from harness.report.model.decision import ask_mib, cost, decide, record
+from harness.report.model.decision import Decision, ask_mib, cost, decide, record
 from harness.results.store import read_run
-from harness.scenario.metrics import latency_name
+from harness.scenario.metrics import METRICS, latency_name
 
 
 def test_the_recommended_point_is_the_choices(gpu: Context) -> None:
@@ -42,8 +46,32 @@ def test_limits_are_round_hold_and_rise(cpu: Context) -> None:
     for choice in limited:
         assert choice.row is not None and choice.limit_ms is not None
         tail = choice.row.value(latency_name(found.percentile))
-        assert tail is not None and tail.value <= choice.limit_ms
+        assert tail is not None and (tail.high or tail.value) <= choice.limit_ms
         assert f"{choice.limit_ms:.0e}"[0] in "125"
+
+
+def test_no_interval_crosses_the_limit_beside_which_it_stands(cpu: Context) -> None:
+    """By the requests of all rounds a percentile may hold whose rounds scatter beyond the limit."""
+    found = decide(cpu)
+    metric, row, limit = latency_name(found.percentile), *_first(found)
+    tail = row.value(metric)
+    assert tail is not None
+    wide = replace(tail, high=1.5 * limit)
+    fast = {"latency_counts": counts_of(np.full(900, 1_000_000), np.zeros(900, bool))}
+    scattered = replace(
+        row, metrics={**{m: row.value(m) for m in METRICS}, metric: wide},
+        measurements=tuple(replace(m, details={**m.details, **fast}) for m in row.measurements),
+    )  # fmt: skip
+    assert satisfies(scattered, {metric: {"max": limit}}) == "yes"
+    candidates = tuple(scattered if r is row else r for r in cpu.choice.candidates)
+    changed = decide.__wrapped__(replace(cpu, choice=replace(cpu.choice, candidates=candidates)))
+    assert limit not in [c.limit_ms for c in changed.limits if c.row is scattered]
+
+
+def _first(found: Decision) -> tuple[SummaryRow, float]:
+    row, limit = found.limits[0].row, found.limits[0].limit_ms
+    assert row is not None and limit is not None
+    return row, limit
 
 
 def test_cost_is_time_energy_and_money(gpu: Context) -> None:

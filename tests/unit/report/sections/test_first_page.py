@@ -66,6 +66,7 @@ def test_the_card_the_cost_and_the_table(sample: Context) -> None:
     assert "49.7 GPU-seconds, 8.70 Wh" in page["COST"] and "price_per_gpu_hour" in page["COST"]
     table = backends_table(sample, decide(sample))
     assert table.rows[0][0].text == "tensorrt-fp16"
+    assert table.rows[0][3].text == "20,100 (19,500–20,800)"
     assert "tensorrt-tf32" not in [row[0].text for row in table.rows]
     assert subject(sample).startswith("resnet50 on 1 × NVIDIA H200 · 2026-11-23")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from support.synthetic_variants import NAME
 
-from harness.report.model.context import build_context
+from harness.report.model.context import Context, build_context
 from harness.report.sections.notes import best_directory, disturbances, notes, unmeasured
 from harness.results.events import Best, Note, SearchEnded, Undecided
 from harness.results.rows import MeasurementRow
@@ -37,15 +37,19 @@ def test_what_the_run_wrote_down_is_in_the_report(variants_run: Path) -> None:
     assert [s.text for s in where.spans if s.strong] == ["best/resnet50"]
 
 
+def disturbances_of(context: Context) -> list[str]:
+    return disturbances((*context.rows, *context.searched))
+
+
 def test_a_machine_that_was_not_the_runs_alone_is_said_with_what_to_do(cpu_run: Path) -> None:
     data = read_run(cpu_run)
-    assert disturbances(build_context(data)) == []
+    assert disturbances_of(build_context(data)) == []
     first = [e for e in data.events if isinstance(e, MeasurementRow)][:2]
     events = tuple(
         replace(e, flags=("foreign_load", "cpu_steal")[: 1 + first.index(e)]) if e in first else e
         for e in data.events
     )
-    (said,) = disturbances(build_context(replace(data, events=events)))
+    (said,) = disturbances_of(build_context(replace(data, events=events)))
     assert "2 of 68 " in said
     kinds = "machine was busy at 2 and CPU taken by other virtual machines at 1"
     assert f" were disturbed from outside ({kinds})" in said
@@ -55,7 +59,7 @@ def test_a_machine_that_was_not_the_runs_alone_is_said_with_what_to_do(cpu_run: 
         replace(e, flags=("foreign_load",)) if isinstance(e, MeasurementRow) else e
         for e in data.events
     )
-    (said,) = disturbances(build_context(replace(data, events=every)))
+    (said,) = disturbances_of(build_context(replace(data, events=every)))
     assert "No round was left alone, so every value is of disturbed ones" in said
     assert "left out of" not in said
 
