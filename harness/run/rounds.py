@@ -196,11 +196,11 @@ class Rounds:
 
     def longer_window(self, point: Point, round_: int) -> float | None:
         """Seconds that a point's window lasts at least in this round, where the rounds before show
-        that the planned one gives p99 too few slow stretches. None: as planned; so it is where the
-        scenario does not ask for as many requests as p99 takes, and where the budget is too short.
-        """
+        that the planned one gives p99 too few slow stretches. None: as planned, also where the
+        scenario asks for fewer requests than p99 takes, or the budget is too short."""
         m, state = self._scenario.measurement, self._state
-        rows = [r for r in state.rows if r.point == point.id and r.round < round_]
+        before = (r for r in state.rows if r.point == point.id and r.round < round_)
+        rows = [r for r in before if not causes(r.flags)]
         counts = [c for r in rows if (c := counts_of(r)) is not None]
         if point.shape or m.window_requests < FLOORS["p99"] or not rows or len(counts) < len(rows):
             return None

@@ -301,6 +301,8 @@ def test_a_window_grows_where_p99_would_rest_on_few_slow_stretches(store: RunSto
     longer = rounds.longer_window(point, 1)
     assert longer is not None
     assert 10 < longer <= 15
+    state.rows[0] = replace(state.rows[0], flags=("foreign_load",))
+    assert rounds.longer_window(point, 1) is None  # what the machine's other work made slow
 
 
 @pytest.mark.parametrize(
