@@ -6,6 +6,7 @@ The directory of a calibration holds `plan.json` and a run directory for each of
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -117,8 +118,8 @@ def read_plan(directory: Path) -> Plan:
     except (OSError, ValueError, TypeError) as error:
         raise UsageError(
             f"{directory} is no calibration: it has no {PLAN} that can be read",
-            fix=f"harness run --resume {directory} finishes a run; a calibration by an earlier "
-            "version was one run, and has to be begun anew",
+            fix=f"harness run --resume {shlex.quote(str(directory))} finishes a run; a calibration "
+            "by an earlier version was one run, and has to be begun anew",
         ) from error
 
 
@@ -154,7 +155,8 @@ def conclude(directory: Path) -> Concluded:
     if not found.tests:
         raise InconclusiveError(
             "no point is valid in at least eight rounds of every run, so nothing can be compared",
-            fix=f"harness report {_run(directory, 1)} says what is wrong with each point",
+            fix=f"harness report {shlex.quote(str(_run(directory, 1)))} says what is wrong with "
+            "each point",
         )
     first = every[0]
     result = {

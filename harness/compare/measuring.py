@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -129,7 +130,7 @@ def finish(directory: Path, watch: Watch, most: int = LOOKS[-1]) -> tuple[Ended,
     if len(names) != 2:
         raise UsageError(
             f"{directory} measures {len(names)} backends, not two that are compared",
-            fix=f"harness run --resume {directory}",
+            fix=f"harness run --resume {shlex.quote(str(directory))}",
         )
     blocks = Blocks(names[0], names[1], _looks(specs, most))
     return resume(directory, watch, extra=blocks.extra()), blocks

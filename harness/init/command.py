@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,6 +104,6 @@ def _say(loaded: LoadedScenario, notes: list[str], *, as_json: bool) -> None:
     lines = [
         *(f"note: {note}" for note in notes),
         f"{loaded.path}: written: {measures(loaded.scenario)}, about {minutes}:{seconds:02d}",
-        f"next: harness run {loaded.path} --dry-run",
+        f"next: harness run {shlex.quote(str(loaded.path))} --dry-run",
     ]
     click.echo(outward("\n".join(lines)))

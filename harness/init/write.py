@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,9 +55,10 @@ def _head(output: Path, came_from: str) -> Iterator[str]:
     yield f"# Written by `harness init` from {came_from}; every line is yours to change."
     yield "# docs/scenario.md has every key."
     yield "#"
-    yield f"#   harness validate {output.name}"
-    yield f"#   harness run {output.name} --dry-run     # the points, and about how long they take"
-    yield f"#   harness run {output.name}"
+    name = shlex.quote(output.name)
+    yield f"#   harness validate {name}"
+    yield f"#   harness run {name} --dry-run     # the points, and about how long they take"
+    yield f"#   harness run {name}"
 
 
 def _model(found: Found) -> Iterator[str]:

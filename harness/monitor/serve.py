@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import signal
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -57,7 +58,7 @@ def _choose(repository: Path, only: Collection[str], say: Callable[[str], None])
     if not models:
         raise UsageError(
             f"{repository} holds no model that the embedded server can run",
-            fix=f"harness prepare --repository {repository}",
+            fix=f"harness prepare --repository {shlex.quote(str(repository))}",
         )
     return models
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -288,7 +289,7 @@ def _none(found: Found, demand: Demand, card_mib: int | None, run: Path) -> Harn
         return InconclusiveError(
             f"no valid point of the run holds {target}, and "
             f"{labels.counted(len(found.invalid), 'point')} can't be believed: {point}, {why}",
-            fix=f"measure again what harness explain says of it: harness explain {run} {point}",
+            fix=f"measure again what it says: harness explain {shlex.quote(str(run))} {point}",
         )
     near = (
         f"; the lowest is {measured(found.nearest[1], 3)} ms at {found.nearest[0]}"

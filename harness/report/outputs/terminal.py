@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,7 @@ def _more(context: Context) -> list[Text]:
     from rich.text import Text
 
     points = [r.point for r in context.rows if r.rounds and not r.valid]
-    command = f"harness explain {context.data.path}"
+    command = f"harness explain {shlex.quote(str(context.data.path))}"
     return [Text(f"more about an invalid point: {command} {p}", style="dim") for p in points[:1]]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,19 @@ def test_a_scenario_is_written_and_said(model: Path) -> None:
     assert "s.yaml: written: 4 points" in result.output
     assert "harness run" in result.output
     assert load(output).scenario.model.name == "net"
+
+
+def test_what_is_to_be_typed_next_can_be(model: Path) -> None:
+    output = model.parent / "my net.yaml"
+    said = run(model, "--yes", "-o", output).output
+    typed = [line.partition(": ")[2] for line in said.splitlines() if line.startswith("next: ")]
+    comments = [
+        line[1:] for line in output.read_text().splitlines() if line.startswith("#   harness")
+    ]
+    assert [shlex.split(line)[2] for line in typed] == [str(output)]
+    assert [shlex.split(line)[1:3] for line in comments] == [
+        ["validate", output.name], ["run", output.name], ["run", output.name],
+    ]  # fmt: skip
 
 
 def test_json_says_the_same(model: Path) -> None:
