@@ -67,7 +67,7 @@ def _rows(run: RunData, base: Interval | None) -> Iterable[tuple[str, ...]]:
         yield (
             f"`{row.backend}`{'' if row.valid else ' (invalid)'}", measured(p50),
             measured(row.value("latency_p99_ms")), ratio, _first_calls(loads),
-            number(statistics.median(x.seconds for x in loads)) if loads else "–",
+            number(statistics.median(x.seconds or 0 for x in loads)) if loads else "–",
             number(_build(loads)), mib(loads[0].bytes_on_disk if loads else None),
             number(row.gpu_memory_mib), _parity(run.parity, row.backend),
         )  # fmt: skip

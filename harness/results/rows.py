@@ -39,7 +39,8 @@ class LoadedRow(Line):
     EVENT = "loaded"
     backend: str
     round: of.Count
-    seconds: float
+    seconds: float | None
+    """None where a server had loaded it before."""
     first_call_ms: float | None
     bytes_on_disk: of.Count | None
     host_memory_mib: of.Mebibytes | None

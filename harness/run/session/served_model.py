@@ -170,11 +170,9 @@ class ServedModel:
         except WorkerDiedError as error:
             raise self._ended(error) from None
         if served is not None:  # it is in the server: the worker can't know it
-            facts = (loaded.details, served.engine, *said(served.directory))
-            size = served.engine_bytes or loaded.bytes_on_disk
-            loaded = replace(loaded, details={**ChainMap(*map(dict, facts))}, bytes_on_disk=size)
-        if served is not None and served.load_seconds is not None:
-            loaded = replace(loaded, seconds=served.load_seconds)
+            facts = map(dict, (loaded.details, served.engine, *said(served.directory)))
+            size, took = served.engine_bytes or loaded.bytes_on_disk, served.load_seconds
+            loaded = replace(loaded, seconds=took, bytes_on_disk=size, details={**ChainMap(*facts)})
         self.loaded = loaded
         return loaded
 

@@ -103,7 +103,8 @@ class BackendLoaded(Answer):
     """What loading cost."""
 
     EVENT = "loaded"
-    seconds: float
+    seconds: float | None
+    """Of a model that a server serves: where it was asked to load it, else None."""
     first_call_ms: float
     bytes_on_disk: int | None
     stages_ns: Mapping[str, int]
