@@ -11,7 +11,7 @@ from harness.analysis.summary import SummaryRow
 from harness.results.grouping import grouped
 from harness.search.space import Goal
 
-UNUSABLE = frozenset({"parity", "wrong_outputs", "all_failed"})
+UNUSABLE = frozenset({"parity", "wrong_outputs", "outputs_differ", "all_failed"})
 """Flags that make a point's speed meaningless. Others, such as a drift, may be a false alarm in a
 single round, and the final choice looks at all of them."""
 

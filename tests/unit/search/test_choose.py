@@ -222,6 +222,18 @@ def test_a_front_is_kept_whole() -> None:
     assert kept_configs(space, aim, rows, [], 3) == ["default", "i2-mb8", "i3-mb1"]
 
 
+@pytest.mark.parametrize("method", ["halving", "quick"])
+def test_a_config_that_answers_wrongly_at_another_point_drops_no_other(method: str) -> None:
+    """It can't be chosen at any of its points, so nothing is worse than it."""
+    space, aim = made({"method": method, "top": 1} if method != "halving" else method)
+    wrong = [
+        replace(row, flags=("wrong_outputs",)) if row.concurrency == 2 else row
+        for row in noisy("i2-mb8", 5000, 3)
+    ]
+    rows = wrong + noisy("default", 100, 3) + noisy("i3-mb1", 1000, 3)
+    assert kept_configs(space, aim, rows, [], 3) == ["default", "i3-mb1"]
+
+
 @pytest.mark.parametrize("method", ["halving", "quick", "bayesian"])
 def test_what_was_disturbed_is_not_dropped_beside_what_was_not(method: str) -> None:
     """Until it has a round of its own; on a machine that is busy all along all are judged alike."""
