@@ -171,10 +171,10 @@ class TritonUser(User):
             done = time.monotonic_ns()
             status, broken, kind = judged(failure)
             error = RuntimeError(kind)
-        station.pool.append(link)
+        sent = link.sent or begun
+        station.pool.append(link)  # from here on it may be another user's
         if due is not None:
             gevent.sleep(0)  # what came meanwhile for other users is read before this is told
-        sent = link.sent or begun
         if broken and due is None:
             gevent.sleep(RETRY_S)
         self.environment.events.request.fire(
