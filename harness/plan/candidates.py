@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.analysis.best import ranked
@@ -13,7 +13,7 @@ from harness.analysis.metrics import alone, over_rounds
 from harness.analysis.objective import objective_of
 from harness.analysis.summary import SummaryRow, summarize
 from harness.plan.memory_model import memory_rows
-from harness.plan.units import stated
+from harness.plan.units import measured, stated
 from harness.report.model import labels
 from harness.results.rows import MeasurementRow
 from harness.results.store import RunData
@@ -87,6 +87,18 @@ class Points:
             min(known, key=lambda pair: pair[1], default=None),
             {row.point: labels.why_invalid(row) for row in self.rows if labels.broken(row)},
         )  # fmt: skip
+
+    def larger(self, found: Found, planned: Candidate) -> Iterator[str]:
+        """That a longer measurement may show one to hold the target that carries more."""
+        rates = {row.point: row.throughput.value for row in self.rows if row.throughput}
+        beyond = {p: rates[p] for p in found.undecided if rates.get(p, 0.0) > planned.rate}
+        if beyond:
+            most = max(beyond, key=lambda point: beyond[point])
+            yield (
+                f"{labels.counted(len(beyond), 'undecided point')} measured more inferences a "
+                f"second than what is planned, {most} the most ({measured(beyond[most])}): with "
+                "more requests (measurement.window) or rounds fewer replicas may do"
+            )
 
     def _of_search(self, found: CapacitySummary, target_ms: float) -> Candidate | None:
         """A searched capacity counts where its own target was p99 and as strict."""

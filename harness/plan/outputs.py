@@ -42,14 +42,17 @@ def reasons(plan: Plan) -> Iterator[str]:
     found = sized.candidate
     end = "the interval's lower end" if found.has_interval else "no interval"
     p99 = "" if found.p99_ms is None else f", p99 {found.p99_ms:.3g} ms"
+    grown = (
+        f", with {demand.growth:,.0%} growth {stated(demand.planned_rate)}; today's rate takes "
+        f"{sized.replicas_now:,}"
+    ) * bool(demand.growth)
     yield (
         f"One replica: {measured(found.rate)} inferences a second, counted as "
         f"{measured(found.rate_low)} ({end}){p99}; {found.basis}."
     )
     yield (
         f"Each carries {measured(sized.load)} a second ({demand.headroom:.0%} headroom); the rate "
-        f"is {stated(demand.rate)}, with {demand.growth:,.0%} growth "
-        f"{stated(demand.planned_rate)}; today's rate takes {sized.replicas_now:,}."
+        f"is {stated(demand.rate)}{grown}."
     )
     if sized.threshold < sized.load:
         yield (

@@ -263,7 +263,8 @@ def make_plan(data: RunData, demand: Demand, asked: Asked) -> Plan:
         card=_card(sizer, sized.candidate.backend), demand=demand, margin=asked.margin, sized=sized,
         systems=rows,
         what_if=tuple(_what_if(sizer, demand)), undecided=found.undecided,
-        estimates=(*_estimates(sizer, sized, demand), *_crowded(rows)), memory_model=model,
+        estimates=(*_estimates(sizer, sized, demand), *_crowded(rows),
+                   *sizer.points.larger(found, sized.candidate)), memory_model=model,
         price=number(data.scenario, "price_per_gpu_hour"),
         at=tuple(model.at(c) for c in asked.at) if model is not None else (),
         together=sizer.together,
@@ -329,7 +330,7 @@ def _crowded(rows: Sequence[SystemPlan]) -> Iterator[str]:
     if names:
         yield (
             f"by what is written more replicas may come onto a card than hold there, in "
-            f"{labels.listed(labels.some(names, FEW_NAMES))}: what bites says what keeps them off"
+            f"{labels.listed(labels.some(names, FEW_NAMES))}: “What bites” says what keeps them off"
         )
 
 

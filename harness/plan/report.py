@@ -102,7 +102,8 @@ def _verdict(plan: Plan) -> Verdict:
     beware = [*plan.estimates]
     if undecided:
         beware.append(
-            f"{labels.counted(undecided, 'point')} neither shown to hold the target nor to fail it"
+            f"{labels.counted(undecided, 'point')} neither shown to hold the target nor to fail it "
+            "(harness explain says what is missing)"
         )
     entries = {
         "TAKE": [compose(bold(answer(plan)))],
@@ -328,8 +329,8 @@ def _held(plan: Plan) -> list[Block]:
     ]  # fmt: skip
     if not rows:
         return []
-    table = blocks.table(["System", "What holds a replica to it, and what bites"], rows)
-    return [TableBlock(table, "What holds it", "pairs")]
+    table = blocks.table(["System", "What holds a replica to it, and what to mind"], rows)
+    return [TableBlock(table, "What bites", "pairs")]
 
 
 def _sentence(text: str) -> str:

@@ -184,8 +184,9 @@ def sentences(run: StressRun, found: Answers) -> list[str]:
     text += list(_queue_text(found.phases))
     text += fair.sentences(found.fairness)
     for kind in found.errors[:3]:
-        text.append(f"{kind.count:,} × “{kind.kind}”, between {kind.first:.1f} s and "
-                    f"{kind.last:.1f} s.")  # fmt: skip
+        first, last = f"{kind.first:.1f} s", f"{kind.last:.1f} s"
+        when = f"at {first}" if first == last else f"between {first} and {last}"
+        text.append(f"{kind.count:,} × “{kind.kind}”, {when}.")
     return text
 
 

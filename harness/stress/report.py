@@ -75,7 +75,8 @@ def view_of(found: Results) -> View:
 def _summary(found: Results) -> s.Section:
     outcome = found.run.outcome
     description = text(found.run.manifest["scenario"], "description", default="")
-    banners = [text for text in (outcome.early, *found.answers.flags) if text]
+    early = [outcome.early] if outcome.early else []
+    banners = [*early, *(f"{text[:1].upper()}{text[1:]}." for text in found.answers.flags)]
     tone = {"holds": "good", "broken": "bad", "unknown": "muted"}
     thresholds = b.listing(found.judged, {
         "threshold": lambda j: b.word(j.name),

@@ -10,6 +10,7 @@ from support import planned
 from support.rows import capacity, measurement
 
 from harness.plan.candidates import own_sessions, points_of
+from harness.plan.planning import Asked, make_plan
 from harness.results.rows import MeasurementRow
 
 
@@ -61,6 +62,21 @@ def test_what_one_round_shows_is_undecided() -> None:
     once = [e for e in data.events if getattr(e, "round", 0) == 0]
     found = points_of(type(data)(data.path, data.manifest, tuple(once))).holding(20.0)
     assert (found.holding, found.undecided) == ((), ("served/b1/c1",))
+
+
+def test_an_undecided_point_that_carries_more_is_named_with_what_would_decide_it() -> None:
+    """Of c8, which is faster than c1, p99 is not known."""
+    data = planned.run()
+    rows = [
+        replace(e, latency_ms={"p50": 5.0, "p99": None})
+        if isinstance(e, MeasurementRow) and e.point == "served/b1/c8" else e
+        for e in data.events
+    ]  # fmt: skip
+    made = make_plan(replace(data, events=tuple(rows)), planned.demand(), Asked())
+    (said,) = (text for text in made.estimates if "undecided" in text)
+    assert said.startswith("1 undecided point measured more inferences a second")
+    assert "served/b1/c8 the most (901)" in said and "measurement.window" in said
+    assert not any("undecided" in text for text in planned.plan().estimates)
 
 
 def test_a_lower_percentile_shows_that_p99_fails_where_it_is_not_known() -> None:

@@ -36,6 +36,14 @@ def test_the_answer_comes_first(plan: Plan) -> None:
     assert any("3 processes × 1,320 MiB (an estimate)" in text for text in reasons(plan))
 
 
+def test_growth_is_spoken_of_where_there_is_some(plan: Plan) -> None:
+    grown = make_plan(planned.run(), planned.demand(growth=0.5), Asked())
+    assert "the rate is 1,000, with 50% growth 1,500; today's rate takes 7." in " ".join(
+        reasons(grown)
+    )
+    assert "the rate is 1,000." in " ".join(reasons(plan))
+
+
 def test_nothing_is_called_verified(plan: Plan) -> None:
     for text in (shown(plan), json_text(plan)):
         assert "verified" not in text.lower()

@@ -115,7 +115,7 @@ def test_it_is_said_where_a_scheduler_may_put_more_on_a_card_than_hold_there() -
     kai = rows["kai"]
     assert kai.rounded is not None
     assert kai.rounded.notes[-1].endswith(": a request of 5,121 MiB keeps the others off")
-    assert any("arena, arena-128mib, ack, ack-128mib and 12 more: what bites" in text
+    assert any("arena, arena-128mib, ack, ack-128mib and 12 more: “What bites” says" in text
                for text in found.estimates)  # fmt: skip
     for name in ("mps", "hami-core", "device-plugin", "dra-mps", "dra-mig"):
         other = rows[name].rounded
@@ -129,7 +129,7 @@ def test_nothing_is_said_where_what_is_written_keeps_them_apart(asked: dict[str,
     demand = planned.demand(1000.0 if asked else 300.0)
     found = make_plan(data, demand, Asked(systems=("hami", "dra-hami"), **asked))
     assert all(row.rounded and row.rounded.crowded is None for row in found.systems)
-    assert not any("what bites" in text for text in found.estimates)
+    assert not any("“What bites”" in text for text in found.estimates)
 
 
 def test_a_request_as_the_note_has_it_keeps_the_others_off() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from support.stress import records, run_of, stress
 
@@ -29,6 +31,9 @@ def test_a_spike_and_a_kill_have_their_recoveries() -> None:
     assert "After the end of the spike (15.0 s) it took 3.0 s" in text
     assert "“broken”, between 25.1 s" in text
     assert found.flags == []
+    (kind,) = found.errors
+    once = replace(found, errors=[replace(kind, last=kind.first)])
+    assert "“broken”, at 25.1 s." in " ".join(sentences(run, once))
 
 
 def test_a_ramp_says_where_it_saturates() -> None:
