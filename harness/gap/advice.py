@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.analysis.best import usable
 from harness.analysis.intervals import Interval
 from harness.analysis.speedup import cell
 from harness.analysis.summary import SummaryRow
@@ -113,7 +114,8 @@ def _measured(
 ) -> Iterator[Advice]:
     for spec in specs:
         changed = differing(own, spec)
-        other = next((r for r in rows if _is(spec, r) and cell(r) == cell(gap.served)), None)
+        here = (r for r in rows if _is(spec, r) and cell(r) == cell(gap.served))
+        other = next(filter(usable, here), None)
         if len(changed) != 1 or other is None or spec.get("kind") != own.get("kind"):
             continue
         saved = [

@@ -33,6 +33,9 @@ def test_a_backend_that_differs_in_one_key_is_the_measurement() -> None:
     assert found[0].saves is not None and found[0].saves.value == pytest.approx(0.5)
     assert found[0].why == "measured: s/b1/c1 against t/b1/c1, 3 rounds"
     assert [a.line for a in found].count("io: shared_memory") == 1
+    wrong = [replace(row, flags=("wrong_outputs",)) for row in shared]
+    unfit = advised(points(native([1.0] * 3), served([2.0, 2.0, 2.0]), wrong), two)
+    assert all(a.saves is None for a in unfit), "what answers wrongly is no advice"
     both = {**two, "protocol": "grpc"}
     assert all(a.saves is None for a in advised(rows, both)), "two changes at once prove neither"
 
