@@ -99,7 +99,16 @@ def test_sections_that_fit_share_a_page() -> None:
 
 
 def test_short_sections_stand_on_one_page(pages: list[str]) -> None:
-    assert any("Contents" in page and "maximizing throughput" in page for page in pages)
+    assert "TAKE" in pages[0] and "Contents" in pages[0]
+
+
+def test_contents_share_a_page_with_what_follows_where_page_one_is_full(tmp_path: Path) -> None:
+    """Of a run with a table of constraints: in one column they stood on a page of their own."""
+    run = write_run(tmp_path / "run", evil=True, constraints={"latency_p95_ms": {"max": 400.0}})
+    build_report(run, formats=("pdf",))
+    second = PdfReader(run / "report.pdf").pages[1].extract_text()
+    assert "Contents" in second and "How the choice was made\n" in second
+    assert "maximizing throughput" in second
 
 
 def test_numbers_are_those_of_the_csv(built: Path, pages: list[str]) -> None:
