@@ -279,11 +279,13 @@ def _beware(context: Context, found: Decision) -> Iterator[Sentence]:
         )
     if out := [r for r in context.rows if not usable(r)]:
         yield compose(f"Left out: {labels.counted(len(out), 'point')} ({why_out(out)}).")
-    unknown = [
-        name for name in ("p95", "p99")
-        if found.take and found.take.value(latency_name(name)) is None
-    ]  # fmt: skip
-    if unknown:
+    take = found.take
+    if take and found.decided and take.backend in context.names.varied and not take.confirmed:
+        yield compose(
+            "Not confirmed: the recommended point's figures are of the rounds that chose it, so "
+            "likely too good; a longer budget, or search.confirm, gives it rounds of its own."
+        )
+    if unknown := [n for n in ("p95", "p99") if take and take.value(latency_name(n)) is None]:
         yield compose(
             f"Unknown at the recommended point: {labels.listed(unknown)} (too few requests a "
             "round; a longer measurement.window tells)."

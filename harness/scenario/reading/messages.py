@@ -93,15 +93,11 @@ def _wrong_type(place: walk.Place, found: object, expected: str) -> Words:
     message = f"expected {expected}, found {describe(found)}"
     if expected == "text" and isinstance(found, int | float) and not isinstance(found, bool):
         message += "; put it in quotes"
-    if "mapping" in expected and place.path[:1] == ("backends",) and _is_kind(found):
+    if "mapping" in expected and place.path[:1] == ("backends",) and str(found) in kinds.SETTINGS:
         message += f"; write {{kind: {found}}}"
     if "number" in expected and isinstance(found, str) and _is_number(found):
         message += "; remove the quotes"
     return Words(place.path, message, suggestion)
-
-
-def _is_kind(found: object) -> bool:
-    return isinstance(found, str) and found in kinds.SETTINGS
 
 
 def _is_number(text: str) -> bool:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 from support.synthetic_run import Synthetic, write_all_failed, write_run
+from support.synthetic_variants import write_variants
 
 from harness.analysis.best import choose
+from harness.analysis.metrics import CONFIRMATION
 from harness.report.model.context import Context, build_context
 from harness.report.model.decision import decide
 from harness.report.sections.answer import answer
@@ -148,3 +150,22 @@ def test_figures_of_the_rounds_that_confirmed_a_choice_are_told_from_the_rest(
     confirmed = replace(take, confirmation=take.measurements[:3])
     assert "by 3 rounds after the choice" in needs(confirmed, "p95")
     assert not any("after the choice" in text for text in needs(take, "p95"))
+
+
+def test_figures_of_the_rounds_that_chose_among_configs_are_said_to_be_so(
+    sample: Context, tmp_path: Path
+) -> None:
+    """A budget may end a search before it confirms what it chose, whose figures are luck too."""
+    data = read_run(write_variants(tmp_path / "run"))
+    context = build_context(data)
+    take = decide(context).take
+    assert take is not None and decide(context).decided
+    assert "Not confirmed: " in said(context)["BEWARE"]
+    first = max(m.round for m in data.measurements) + 1
+    after = [
+        replace(m, round=first + n, details={**m.details, "stage": CONFIRMATION})
+        for n, m in enumerate(take.measurements[:3])
+    ]
+    confirmed = build_context(replace(data, events=(*data.events, *after)))
+    assert "Not confirmed" not in said(confirmed)["BEWARE"]
+    assert "Not confirmed" not in said(sample)["BEWARE"]  # no search chose there
