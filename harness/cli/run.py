@@ -64,7 +64,9 @@ def command(
         raise UsageError("--output does not go with --resume: the run stays where it is")
     if dry_run and scenario is None:
         raise UsageError("--dry-run needs a scenario file")
-    if resume is not None and (shard or devices):
+    if dry_run and (shard, devices) != (None, None):
+        raise UsageError("--shard and --devices do not go with --dry-run: it is of the whole run")
+    if resume is not None and (shard, devices) != (None, None):
         raise UsageError("--shard and --devices do not go with --resume: the run knows its own")
     if trial is not None and devices is None:
         raise UsageError("--trial goes with --devices")

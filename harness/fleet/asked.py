@@ -15,6 +15,7 @@ from harness.fleet.devices import (
     cpu_lanes,
     gpu_lanes,
     near,
+    numbers_in,
 )
 from harness.scenario.spec.scenario import Scenario
 from harness.system.machine import probe_gpus
@@ -26,6 +27,8 @@ def lanes_of(text: str, scenario: Scenario) -> list[Lane]:
     usable = cores(os.sched_getaffinity(0))
     if found := re.fullmatch(r"cpus:(\d+)", text.strip()):
         return cpu_lanes(int(found[1]), scenario, usable)
+    if "MIG-" not in text:
+        numbers_in(text)  # what names no devices anywhere is said before what is there
     gpus, why_not = probe_gpus()
     if not gpus:
         raise DeviceError(f"--devices {text}: there is no GPU here ({why_not})",

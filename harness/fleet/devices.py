@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -50,8 +50,9 @@ def cpu_lanes(count: int, scenario: Scenario, usable: Sequence[Collection[int]])
         raise UsageError(
             f"--devices cpus:{count}: the scenario has a backend on {devices[0]}", fix=_FIX
         )
-    if not count:
-        raise UsageError("--devices cpus:0 is no lane", fix=_FIX)
+    if not 0 < count <= len(usable):  # before a list of so many is made
+        raise UsageError(f"{len(usable)} cores can't be dealt out to {count} lanes",
+                         fix=f"give cpus:1 to cpus:{len(usable)}")  # fmt: skip
     dealt = deal([set()] * count, usable)
     return [Lane(n, f"cpu {spans(cpus)}", cpus) for n, cpus in enumerate(dealt)]
 
@@ -79,14 +80,20 @@ def gpu_lanes(
     return lanes
 
 
+def numbers_in(text: str) -> list[int] | None:
+    """The numbers of `cuda:0,cuda:2` or `cuda:0,2`; None of `all`. Raises UsageError."""
+    if text.strip() == ALL:
+        return None
+    words = [word.strip().removeprefix("cuda:") for word in text.split(",")]
+    if not text.strip().startswith("cuda:") or not all(w.isdecimal() for w in words):
+        raise UsageError(f"--devices: '{text}' names no devices", fix=_FIX)
+    return [int(word) for word in words]
+
+
 def chosen(text: str, gpus: Sequence[GpuFacts]) -> list[int]:
     """The numbers that `all`, `cuda:0,cuda:2` or `cuda:0,2` names. Raises UsageError."""
-    if text.strip() == ALL:
+    if (numbers := numbers_in(text)) is None:
         return list(range(len(gpus)))
-    words = [word.strip().removeprefix("cuda:") for word in text.split(",")]
-    if not text.strip().startswith("cuda:") or not all(w.isdigit() for w in words):
-        raise UsageError(f"--devices: '{text}' names no devices", fix=_FIX)
-    numbers = [int(word) for word in words]
     if len(set(numbers)) < len(numbers):
         raise UsageError(f"--devices: '{text}' names a GPU twice", fix="name each once")
     if (last := max(numbers)) >= len(gpus):
@@ -131,7 +138,7 @@ def place_in(scenario: Scenario) -> int:
 
 def _number(device: str) -> int:
     number = device.partition(":")[2]
-    if not number.isdigit():
+    if not number.isdecimal():
         raise UsageError(f"the scenario names the GPU {device}, which only one lane can have",
                          fix="write `device: cuda`")  # fmt: skip
     return int(number)
@@ -210,8 +217,3 @@ def _nvml() -> ModuleType:
 
     module: ModuleType = pynvml
     return module
-
-
-def as_manifest(lanes: Sequence[Lane]) -> list[Mapping[str, object]]:
-    """The lanes as a manifest has them."""
-    return [lane.to_json() for lane in lanes]

@@ -28,15 +28,15 @@ def begin(
     Raises UsageError for what can't be shared out, DeviceError for devices that are not there.
     """
     part = None if shard is None else parse_shard(shard, os.environ)
-    if devices is not None:
-        if not loaded.path.exists():
-            raise UsageError(
-                "lanes are processes of their own, which read the scenario from its file, and "
-                "this one has none", fix="save it, and give the file's path",
-            )  # fmt: skip
-        return lanes.start(loaded, devices, output, watch, part, trial)
+    if devices is not None and not loaded.path.exists():
+        raise UsageError(
+            "lanes are processes of their own, which read the scenario from its file, and "
+            "this one has none", fix="save it, and give the file's path",
+        )  # fmt: skip
     if part is not None:
-        return measure_shard(loaded, part, output, watch)
+        return measure_shard(loaded, part, output, watch, devices, trial)
+    if devices is not None:
+        return lanes.start(loaded, devices, output, watch, trial=trial)
     return execute.start(loaded, output, watch)
 
 
@@ -45,7 +45,7 @@ def go_on(
 ) -> Ended:
     """Measure what a run lacks, on the devices that it had. Raises RunDirectoryError."""
     if lanes.has_lanes(directory):
-        return lanes.resume(directory, watch)
+        return lanes.resume(directory, watch, path=path, overrides=overrides)
     return execute.resume(directory, watch, path=path, overrides=overrides)
 
 

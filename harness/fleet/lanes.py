@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import DeviceError, RunDirectoryError, WorkerDiedError
 from harness.fleet.asked import lanes_of
 from harness.fleet.crew import Crew, shard_of_lane
-from harness.fleet.devices import Lane, as_manifest
+from harness.fleet.devices import Lane
 from harness.fleet.merge import merge
 from harness.fleet.sources import LANES, read_sources
 from harness.fleet.trial import FOLDER, LIST, find_out
@@ -19,7 +19,7 @@ from harness.models.precision import in_own_precision
 from harness.report.model.manifest_facts import mapping, sequence, text
 from harness.results import events
 from harness.results.events import Event, JournalLine, Observer
-from harness.results.manifest import make_manifest, utc_now
+from harness.results.manifest import check_resumable, make_manifest, utc_now
 from harness.results.rows import FailureRow, ParityRow
 from harness.results.store import MANIFEST, RunStore, read_run
 from harness.run.execute import Ended, Watch, default_directory
@@ -29,6 +29,7 @@ from harness.scenario.points import Point, expand
 from harness.scenario.reading.loader import LoadedScenario, load
 from harness.scenario.spec.scenario import Scenario
 from harness.system.files import write_text
+from harness.system.machine import probe_gpus
 
 OWN = ("command", "overrides", "scenario_path", "scenario_folder", "scenario_text", "git", LANES)
 """Of the manifest of the whole run, not of its lanes'."""
@@ -69,7 +70,7 @@ def start(
     shard_of_lane(lanes[0], len(lanes), part).check(scenario)
     directory = output or default_directory(scenario.scenario)
     manifest = make_manifest(scenario, loaded.text, loaded.path, list(loaded.overrides))
-    manifest |= {LANES: as_manifest(lanes), "devices": devices}
+    manifest |= {LANES: [lane.to_json() for lane in lanes], "devices": devices}
     if not part.whole:
         manifest["shard"] = {"index": part.index, "count": part.count}
     store = RunStore.create(directory, manifest)
@@ -81,23 +82,34 @@ def has_lanes(directory: Path) -> bool:
     return (directory / MANIFEST).exists() and LANES in read_run(directory).manifest
 
 
-def resume(directory: Path, watch: Watch) -> Ended:
-    """Measure what its lanes lack. Raises RunDirectoryError where other devices are here now."""
+def resume(
+    directory: Path, watch: Watch, *, path: Path | None = None, overrides: Sequence[str] = ()
+) -> Ended:  # fmt: skip
+    """Measure what its lanes lack. Raises RunDirectoryError where the scenario, the packages or the
+    devices are others now.
+    """
+    work = reread(directory, path, overrides)
     store, done = RunStore.resume(directory)
-    try:
-        manifest = dict(done.manifest)
-        path = Path(text(manifest, "scenario_folder")) / Path(text(manifest, "scenario_path")).name
-        loaded = load(path, tuple(map(str, sequence(manifest, "overrides"))))
-        scenario = in_own_precision(loaded.scenario, path.parent)
-        lanes = lanes_of(text(manifest, "devices"), scenario)
-        then = [mapping(lane).get("gpu") for lane in sequence(manifest, LANES)]
-        if [lane.uuid or None for lane in lanes] != then:
-            raise RunDirectoryError("the run can't be resumed: its lanes had other GPUs",
-                                    fix="start a new run, without --resume")  # fmt: skip
-    except BaseException:
-        store.close()
-        raise
-    return _measure(_Work(scenario, loaded, lanes, shard_of(manifest)), store, manifest, watch)
+    return _measure(work, store, done.manifest, watch)
+
+
+def reread(directory: Path, path: Path | None = None, overrides: Sequence[str] = ()) -> _Work:
+    """What there is to do of a run over several devices, if it can go on here; its scenario is read
+    where it was, or from `path`. Raises RunDirectoryError.
+    """
+    manifest = read_run(directory).manifest
+    folder, name = (text(manifest, f"scenario_{key}") for key in ("folder", "path"))
+    sets = tuple(overrides) or tuple(map(str, sequence(manifest, "overrides")))
+    loaded = load(path or Path(folder, Path(name).name), sets)
+    scenario = in_own_precision(loaded.scenario, loaded.path.resolve().parent)
+    machine = {**mapping(manifest, "machine"), "gpus": probe_gpus()[0]}
+    check_resumable({**manifest, "machine": machine}, scenario)  # GPUs: those of its lanes, here
+    lanes = lanes_of(text(manifest, "devices"), scenario)
+    then = [mapping(lane).get("gpu") for lane in sequence(manifest, LANES)]
+    if [lane.uuid or None for lane in lanes] != then:
+        raise RunDirectoryError("the run can't be resumed: its lanes had other GPUs",
+                                fix="start a new run, without --resume")  # fmt: skip
+    return _Work(scenario, loaded, lanes, shard_of(manifest))
 
 
 def _measure(
@@ -152,7 +164,8 @@ def _turns(
 def _follow(crew: Crew, work: _Work, observer: Observer, interruption: Interruption) -> None:
     """Tell the observer what all lanes do, as of one run."""
     points = tuple(p.id for p in expand(work.scenario))
-    rounds = sum(len(_rounds(work, lane)) for lane in work.lanes)
+    shards = [shard_of_lane(lane, len(work.lanes), work.part) for lane in work.lanes]
+    rounds = sum(len(shard.rounds(work.scenario.measurement.rounds)) for shard in shards)
     now: dict[str, str] = {lane.device: "starting" for lane in work.lanes}
     begun, told = 0, set[tuple[str, int, str]]()
     observer(events.Plan(points, rounds))
@@ -197,30 +210,25 @@ def _doing(event: Event, before: str) -> str:
     return before
 
 
-def _rounds(work: _Work, lane: Lane) -> range:
-    shard = shard_of_lane(lane, len(work.lanes), work.part)
-    return shard.rounds(work.scenario.measurement.rounds)
-
-
 def _unfinished(work: _Work, directory: Path, crew: Crew) -> list[JournalLine]:
     """A failure for each point and round of a lane that ended before it was done."""
     found: list[JournalLine] = []
+    begun = read_sources([m.parent for m in (directory / LANES).glob(f"*/{MANIFEST}")])
     for lane in work.lanes:
-        run = directory / LANES / str(lane.number)
-        done: set[tuple[str, int]] = set()
-        if (run / MANIFEST).exists():
-            data = read_run(run)
-            if data.complete:
-                continue
-            done = {(m.point, m.round) for m in data.measurements}
-            done |= {(c.point, c.round) for c in data.capacities}
-            done |= {(f.point, f.round) for f in data.failures}
+        shard = shard_of_lane(lane, len(work.lanes), work.part)
+        tries = [s.data for s in begun if s.shard == shard]
+        if any(data.complete for data in tries):
+            continue
+        done = {(m.point, m.round) for data in tries for m in data.measurements}
+        done |= {(c.point, c.round) for data in tries for c in data.capacities}
+        done |= {(f.point, f.round) for data in tries for f in data.failures}
         why = crew.why_ended(lane)
         reason = (DeviceError if "is gone" in why else WorkerDiedError).reason
         points: list[Point] = expand(work.scenario)
         found += [
             FailureRow(p.id, round_, p.backend, reason, why, log=f"logs/lane-{lane.number}.log")
-            for round_ in _rounds(work, lane) for p in points if (p.id, round_) not in done
+            for round_ in shard.rounds(work.scenario.measurement.rounds) for p in points
+            if (p.id, round_) not in done
         ]  # fmt: skip
     return found
 
@@ -237,4 +245,4 @@ def _join(
         return
     merged = merge(read_sources([directory]), allow_mixed=True, more=failures, over=over)
     own = {key: manifest[key] for key in (*OWN, "devices", "shard") if key in manifest}
-    write(merged.with_manifest(own), directory)
+    write(replace(merged, manifest={**merged.manifest, **own}), directory)

@@ -22,6 +22,7 @@ from harness.results import events, rows
 from harness.results.events import JournalLine
 from harness.results.grouping import firsts
 from harness.results.store import RunData
+from harness.run.shard import Shard
 from harness.system.text import harmless
 
 Rounded = (
@@ -55,10 +56,6 @@ class Merged:
     lines: Sequence[JournalLine]
     taken: Sequence[Taken] = ()
 
-    def with_manifest(self, own: Mapping[str, object]) -> Merged:
-        """The same with `own` facts in its manifest."""
-        return replace(self, manifest={**self.manifest, **own})
-
 
 def merge(
     sources: Sequence[Source], *, allow_mixed: bool = False, more: Iterable[JournalLine] = (),
@@ -76,7 +73,7 @@ def merge(
         rest = f" (and {len(differ) - 1} more)" if len(differ) > 1 else ""
         raise RunDirectoryError(
             f"what is to be merged is not alike: {differ[0]}{rest}",
-            fix="measure the odd one again, or give --allow-mixed: each stays a block of its own",
+            fix="measure the odd one again, or give --allow-mixed: what differs is noted",
         )
     taken, said = _rounds(sources)
     missing = [] if over else _missing(sources)
@@ -135,13 +132,15 @@ def _measured(data: RunData) -> dict[int, int]:
 
 def _missing(sources: Sequence[Source]) -> list[str]:
     """What is not there, a sentence each."""
-    count = sources[0].shard.count
-    lacking = set(range(count)) - {s.shard.index for s in sources}
-    found = [f"of {count} shards these are missing: {spans(sorted(lacking))}"] if lacking else []
-    ended = {s.shard.index for s in sources if s.data.complete}
+    found = []
+    for count in sorted({s.shard.count for s in sources}):
+        if lacking := {Shard(k, count) for k in range(count)} - {s.shard for s in sources}:
+            numbers = spans([shard.index for shard in lacking])
+            found.append(f"of {count} shards these are missing: {numbers}")
+    ended = {s.shard for s in sources if s.data.complete}
     return found + [
         f"{s.name} did not end" for s in sources
-        if not s.data.complete and (s.shard.whole or s.shard.index not in ended)
+        if not s.data.complete and (s.shard.whole or s.shard not in ended)
     ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 from harness.errors import DeviceError, UsageError
-from harness.fleet.devices import ALL, Lane, deal, place_in
+from harness.fleet.devices import ALL, Lane, deal, numbers_in, place_in
 from harness.scenario.spec.scenario import Scenario
 from harness.system.machine import GpuFacts
 
@@ -38,9 +38,8 @@ def is_meant(text: str, gpus: Sequence[GpuFacts]) -> bool:
     split = [n for n, gpu in enumerate(gpus) if gpu.get("mig")]
     if "MIG-" in text or (text.strip() == ALL and split):
         return True
-    numbers = {word.strip().removeprefix("cuda:") for word in text.split(",")}
     for number in split:
-        if str(number) in numbers:
+        if number in (numbers_in(text) or ()):
             raise DeviceError(
                 f"--devices: cuda:{number} is in MIG mode, and can't be had as a whole",
                 fix="give all, or the UUIDs of its MIG devices (nvidia-smi -L)",

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from harness.errors import RunDirectoryError, UsageError
+from harness.fleet import lanes
 from harness.models.precision import in_own_precision
 from harness.results.store import MANIFEST, read_run
 from harness.run import execute
@@ -51,16 +52,18 @@ def _by_environment(env: Mapping[str, str]) -> tuple[int, int | None]:
 
 def _number(env: Mapping[str, str], name: str) -> int | None:
     text = env.get(name, "")
-    if text and not text.isdigit():
+    if text and not text.isdecimal():
         raise UsageError(f"{name} is '{text}', which is no number", fix=_FIX)
     return int(text) if text else None
 
 
 def measure_shard(
-    loaded: LoadedScenario, shard: Shard, output: Path | None, watch: execute.Watch
-) -> execute.Ended:
-    """Measure a shard into `output`, by default reports/SCENARIO-shard-K-of-N, or what is missing
-    there: whoever starts it again, after a kill or on another machine, measures nothing twice.
+    loaded: LoadedScenario, shard: Shard, output: Path | None, watch: execute.Watch,
+    devices: str | None = None, trial: bool | None = None,
+) -> execute.Ended:  # fmt: skip
+    """Measure a shard, on several `devices` or as it is, into `output`, by default
+    reports/SCENARIO-shard-K-of-N, or what is missing there: whoever starts it again, after a kill
+    or on another machine, measures nothing twice.
 
     One that was begun elsewhere, and can't go on here, begins anew in `OUTPUT-again`, and `merge`
     takes of each round the fuller one. Raises RunDirectoryError where something else is there.
@@ -70,20 +73,25 @@ def measure_shard(
     name = f"{scenario.scenario}-shard-{shard.index}-of-{shard.count}"
     for directory in _tries(output or Path("reports", name)):
         if not (directory / MANIFEST).exists():
+            if devices is not None:
+                return lanes.start(loaded, devices, directory, watch, shard, trial)
             return execute.start(loaded, directory, watch, shard=shard)
         data = read_run(directory)
-        if data.scenario != scenario.model_dump(mode="json") or shard_of(data.manifest) != shard:
+        there = (data.scenario, shard_of(data.manifest), data.manifest.get("devices"))
+        if there != (scenario.model_dump(mode="json"), shard, devices):
             raise RunDirectoryError(
-                f"{directory} holds a run of something else than shard {shard} of this scenario",
-                fix="give another --output",
-            )
-        if data.complete:
+                f"{directory} holds a run of something else than shard {shard} of this scenario"
+                + (f" on {devices}" if devices else ""), fix="give another --output",
+            )  # fmt: skip
+        if data.complete and not (devices and data.failures):  # of a lane that died, maybe
             return execute.Ended(directory, False)
+        reread = execute.reread if devices is None else lanes.reread
         try:
-            execute.reread(directory, loaded.path, loaded.overrides)
+            reread(directory, loaded.path, loaded.overrides)
         except RunDirectoryError:  # another machine, or other packages
             continue
-        return execute.resume(directory, watch, path=loaded.path, overrides=loaded.overrides)
+        resume = execute.resume if devices is None else lanes.resume
+        return resume(directory, watch, path=loaded.path, overrides=loaded.overrides)
     raise AssertionError("the tries never end")
 
 

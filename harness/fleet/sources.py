@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import RunDirectoryError
@@ -122,7 +122,20 @@ def read_sources(directories: Sequence[Path]) -> list[Source]:
                     fix="name those that it was made of",
                 )
             found[path.resolve()] = Source(data, place_of(data.manifest))
-    return sorted(found.values(), key=lambda s: (s.shard.count, s.shard.index, _created(s)))
+    order = sorted(found.values(), key=lambda s: (s.shard.count, s.shard.index, _created(s)))
+    return _named(order)
+
+
+def _named(sources: Sequence[Source]) -> list[Source]:
+    """Each place under one name: a GPU is one block whatever its host is called (each container
+    has a hostname of its own), and two that are called alike are two.
+    """
+    names: dict[tuple[str, ...], str] = {}
+    for place in (s.place for s in sources):
+        if place.key not in names:
+            told_apart = f"{place.name} ({', '.join(place.key)})"
+            names[place.key] = told_apart if place.name in names.values() else place.name
+    return [replace(s, place=replace(s.place, name=names[s.place.key])) for s in sources]
 
 
 def _created(source: Source) -> str:

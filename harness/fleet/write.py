@@ -20,6 +20,8 @@ def require_new(directory: Path) -> None:
     """Raise RunDirectoryError where a merged run can't be written."""
     if (directory / MANIFEST).exists():
         raise RunDirectoryError(f"{directory} already holds a run", fix="give another --output")
+    if directory.exists() and not directory.is_dir():
+        raise RunDirectoryError(f"{directory} is no directory", fix="give another --output")
     if directory.exists() and not {p.name for p in directory.iterdir()} <= OURS:
         raise RunDirectoryError(f"{directory} is not empty", fix="give another --output")
 

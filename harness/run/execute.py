@@ -61,9 +61,8 @@ def start(
     directory = output or default_directory(scenario.scenario)
     manifest = make_manifest(scenario, loaded.text, loaded.path, list(loaded.overrides))
     if not shard.whole:
-        shown = {"visible": os.environ.get("CUDA_VISIBLE_DEVICES", "")}
-        cpus = sorted(os.sched_getaffinity(0))
-        manifest["shard"] = {**asdict(shard), "cpus": cpus, **shown}
+        manifest["shard"] = {**asdict(shard), "cpus": sorted(os.sched_getaffinity(0)),
+                             "visible": os.environ.get("CUDA_VISIBLE_DEVICES", "")}  # fmt: skip
     store = RunStore.create(directory, manifest)
     return _measure(scenario, loaded.path.resolve().parent, store, None, watch, extra, shard)
 
@@ -148,8 +147,7 @@ def _measure(
             if not interruption.asked:
                 raise
             interrupted = True
-        status = "interrupted" if interrupted else "complete"
-        store.append(RunEnded(status, utc_now()))
+        store.append(RunEnded("interrupted" if interrupted else "complete", utc_now()))
     return Ended(store.path, interrupted)
 
 

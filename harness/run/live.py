@@ -208,9 +208,9 @@ class LiveTable:
         for name in ("rounds", "infer/s", "p50 ms", "p99 ms"):
             table.add_column(name, justify="right", no_wrap=True)  # figures are never cut
         planned = dict.fromkeys(progress.plan.points)
-        latest = list(self._latest)[::-1] if len(planned) > self._rows else ()
-        known = (p for p in (*latest, *planned) if p in planned)
-        for point in islice(dict.fromkeys(known), self._rows):
+        rows = max(self._rows - progress.running.count("\n"), 1)  # of lanes there is a line each
+        latest = [p for p in reversed(self._latest) if p in planned and len(planned) > rows]
+        for point in islice(dict.fromkeys((*latest, *planned)), rows):
             table.add_row(point, *self._cells(point))
         bar = ProgressBar(total=max(progress.total, 1), completed=progress.done, width=40)
         line = f"{progress.done}/{progress.total}{progress.remaining()}  {progress.current}"

@@ -30,6 +30,8 @@ def invoke(*args: object) -> Result:
     (("--resume", "d", "--output", "o"), "--output does not go with --resume"),
     (("--resume", "d", "--shard", "0/2"), "--shard and --devices do not go with --resume"),
     ((FAKE, "--shard", "2/2"), "there is no shard 2 of 2"),
+    ((FAKE, "--dry-run", "--shard", "0/2"), "do not go with --dry-run"),
+    ((FAKE, "--dry-run", "--devices", ""), "do not go with --dry-run"),
     (("--resume", "d", "--dry-run"), "--dry-run needs a scenario file"),
     ((FAKE, "--metrics-port", "x"), "--metrics-port: 'x' is no port"),
 ])  # fmt: skip

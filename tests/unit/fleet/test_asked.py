@@ -23,6 +23,9 @@ def test_without_a_gpu_here_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asked, "probe_gpus", lambda: ([], "no driver"))
     with pytest.raises(DeviceError, match=r"there is no GPU here \(no driver\)"):
         asked.lanes_of("all", scenario("cuda"))
+    for text in ("", "cpus:", "gpu", "cuda:x"):
+        with pytest.raises(UsageError, match=f"'{text}' names no devices"):
+            asked.lanes_of(text, scenario("cuda"))
     (lane,) = asked.lanes_of("cpus:1", scenario("cpu"))
     assert lane.cpus
 

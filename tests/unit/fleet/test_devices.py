@@ -63,7 +63,8 @@ def test_devices_by_their_numbers(text: str, found: list[int]) -> None:
 
 @pytest.mark.parametrize(("text", "words"), [
     ("0,1", "names no devices"), ("cuda:", "names no devices"), ("cuda:0,0", "names a GPU twice"),
-    ("cuda:0,x", "names no devices"), ("cuda:4", "there is no cuda:4 here"),
+    ("cuda:0,x", "names no devices"), ("cuda:²", "names no devices"),
+    ("cuda:4", "there is no cuda:4 here"),
 ])  # fmt: skip
 def test_what_names_no_devices(text: str, words: str) -> None:
     with pytest.raises((UsageError, DeviceError), match=words):
@@ -86,7 +87,11 @@ def test_processors_without_a_gpu() -> None:
     found = devices.cpu_lanes(3, scenario("cpu"), CORES)
     assert [lane.device for lane in found] == ["cpu 0-1,8-9", "cpu 2-3,10-11", "cpu 4-5,12-13"]
     assert all(lane.env == {} for lane in found)
-    for count, words in ((9, "8 cores can't be dealt out to 9"), (0, "is no lane")):
+    for count, words in (
+        (9, "8 cores can't be dealt out to 9"),
+        (0, "can't be dealt out to 0"),
+        (10**12, "to 1000000000000"),
+    ):
         with pytest.raises(UsageError, match=words):
             devices.cpu_lanes(count, scenario("cpu"), CORES)
     with pytest.raises(UsageError, match="has a backend on cuda"):

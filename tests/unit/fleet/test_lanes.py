@@ -86,17 +86,52 @@ def test_two_lanes_make_one_run_and_tell_of_both(monkeypatch: pytest.MonkeyPatch
     assert named == "turns.json" and json.loads(Path(turns[0]).read_text())["alone"]
 
 
-def test_an_interrupted_run_keeps_what_it_has_and_goes_on() -> None:
-    def stop(event: Event) -> None:
-        if isinstance(event, MeasurementRow):
-            os.kill(os.getpid(), signal.SIGTERM)
+def stop(event: Event) -> None:
+    if isinstance(event, MeasurementRow):
+        os.kill(os.getpid(), signal.SIGTERM)
 
+
+def test_an_interrupted_run_keeps_what_it_has_and_goes_on() -> None:
     assert start(stop).interrupted
     assert not read_run(Path("out")).complete and places()
     assert not read_run(Path("out")).failures  # nothing failed
     assert lanes.has_lanes(Path("out")) and not lanes.has_lanes(Path("out/lanes/0"))
     assert not lanes.resume(Path("out"), nullcontext(lambda _: None)).interrupted
     assert read_run(Path("out")).complete and places() == EVERY
+
+
+def test_another_scenario_or_other_packages_are_not_mixed_into_a_run_of_lanes() -> None:
+    assert start(stop).interrupted
+    before, watch = places(), nullcontext(lambda _: None)
+    Path("s.yaml").write_text(TEXT.replace("100ms", "120ms"))
+    with pytest.raises(RunDirectoryError, match=r"window was '100ms', is '120ms'"):
+        lanes.resume(Path("out"), watch)
+    Path("s.yaml").unlink()
+    Path("moved.yaml").write_text(TEXT)
+    with pytest.raises(RunDirectoryError, match=r"load\.concurrency.* was"):
+        lanes.resume(Path("out"), watch, path=Path("moved.yaml"), overrides=["load.concurrency=3"])
+    assert places() == before
+    file = Path("out/manifest.json")
+    written = json.loads(file.read_text())
+    file.write_text(json.dumps({**written, "packages": {"torch": "0.0.1"}}))
+    with pytest.raises(RunDirectoryError, match=r"packages\.torch was '0\.0\.1'"):
+        lanes.resume(Path("out"), watch, path=Path("moved.yaml"))
+    file.write_text(json.dumps(written))
+    lanes.resume(Path("out"), watch, path=Path("moved.yaml"))
+    assert read_run(Path("out")).complete and places() == EVERY
+
+
+def test_what_a_lane_measured_that_was_begun_anew_is_not_called_failed() -> None:
+    """As where another GPU of the host has gone: the lane's own directory can't go on."""
+    assert start(stop).interrupted
+    for file in Path("out/lanes").glob("*/manifest.json"):
+        file.write_text(file.read_text().replace('"model": "', '"model": "another '))
+    Path("out/manifest.json").write_text(
+        Path("out/manifest.json").read_text().replace('"model": "another ', '"model": "')
+    )
+    lanes.resume(Path("out"), nullcontext(lambda _: None))
+    assert Path("out/lanes/0-again").exists()
+    assert places() == EVERY and not read_run(Path("out")).failures
 
 
 def lane_processes() -> list[psutil.Process]:

@@ -65,6 +65,15 @@ def test_what_is_missing_is_said_and_the_run_is_not_complete(tmp_path: Path) -> 
     assert "shard 2/4 (GPU 1 of bench-1) did not end" in texts(found.lines)
 
 
+def test_of_runs_that_were_shared_out_otherwise_all_that_is_missing_is_said(tmp_path: Path) -> None:
+    for count in (1, 2, 3):
+        write_shard(tmp_path / f"s{count}", [0], manifest(0, count, gpu=0))
+    found = merge(read_sources([tmp_path / f"s{n}" for n in (1, 2, 3)]), allow_mixed=True)
+    assert status(found.lines) == "interrupted"
+    for words in ("of 2 shards these are missing: 1", "of 3 shards these are missing: 1-2"):
+        assert words in texts(found.lines)
+
+
 def test_whole_runs_become_more_rounds(tmp_path: Path) -> None:
     write_shard(tmp_path / "a", [0, 1], manifest(gpu=0))
     write_shard(tmp_path / "b", [0, 1, 4], manifest(gpu=0, host="bench-2"))

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from harness.fleet.shard import measure_shard, parse_shard
 from harness.results.events import Event, Observer
 from harness.results.rows import MeasurementRow
 from harness.results.store import read_run
+from harness.run.execute import Ended
 from harness.run.shard import Shard
 from harness.scenario.reading.loader import load
 
@@ -52,6 +54,7 @@ def test_a_shard_by_number_or_by_the_job_array(
     ("auto", {}, "neither JOB_COMPLETION_INDEX nor SLURM_ARRAY_TASK_ID is set"),
     ("auto", INDEXED, "nothing says of how many shards this is number 2"),
     ("auto/4", {"JOB_COMPLETION_INDEX": "x"}, "JOB_COMPLETION_INDEX is 'x'"),
+    ("auto/4", {"SLURM_ARRAY_TASK_ID": "²"}, "SLURM_ARRAY_TASK_ID is '²'"),
 ])  # fmt: skip
 def test_what_is_no_shard_is_refused(text: str, env: dict[str, str], words: str) -> None:
     with pytest.raises(UsageError, match=words):
@@ -104,11 +107,28 @@ def watch(seen: list[Event]) -> nullcontext[Observer]:
     return nullcontext(seen.append)
 
 
-def test_a_shard_that_was_begun_elsewhere_begins_anew_beside_it() -> None:
-    def stop(event: Event) -> None:
-        if isinstance(event, MeasurementRow):
-            os.kill(os.getpid(), signal.SIGTERM)
+def test_a_shard_over_lanes_goes_on_and_is_done_by_the_same_command() -> None:
+    def start(tell: Callable[[Event], object], devices: str | None = "cpus:2") -> Ended:
+        loaded = load("s.yaml")
+        return measure_shard(loaded, Shard(1, 2), Path("out"), nullcontext(tell), devices)
 
+    assert start(stop).interrupted
+    seen: list[Event] = []
+    assert not start(seen.append).interrupted and seen
+    assert places(Path("out")) == [(r, f"fake/b1/c{c}") for r in (2, 3) for c in (1, 2)]
+    seen = []
+    assert start(seen.append).path == Path("out") and seen == []
+    for devices in (None, "cpus:1"):
+        with pytest.raises(RunDirectoryError, match="holds a run of something else than shard"):
+            start(seen.append, devices)
+
+
+def stop(event: Event) -> None:
+    if isinstance(event, MeasurementRow):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_shard_that_was_begun_elsewhere_begins_anew_beside_it() -> None:
     first = measure_shard(load("s.yaml"), Shard(0, 2), Path("out"), nullcontext(stop))
     assert first.interrupted
     text = Path("out/manifest.json").read_text()

@@ -63,6 +63,16 @@ def test_lanes_stand_for_their_run_and_nothing_counts_twice(tmp_path: Path) -> N
         read_sources([tmp_path / "merged"])
 
 
+def test_a_gpu_has_one_name_and_two_that_are_called_alike_are_two(tmp_path: Path) -> None:
+    """Each container has a hostname of its own, and hosts may be called alike."""
+    for k, (host, uuid) in enumerate((("pod-a", "U1"), ("pod-b", "U1"), ("pod-a", "U2"))):
+        written = manifest(k, 3, gpu=0, host=host)
+        written["machine"]["gpus"][0]["uuid"] = uuid
+        write_shard(tmp_path / str(k), [k], written)
+    found = read_sources([tmp_path / str(k) for k in range(3)])
+    assert [s.place.name for s in found] == ["GPU 0 of pod-a"] * 2 + ["GPU 0 of pod-a (U2)"]
+
+
 @pytest.mark.parametrize(("change", "words"), [
     ({"harness_version": "0.2.0"}, "harness_version was '0.1.0', is '0.2.0'"),
     ({"packages": {"torch": "2.14.0"}}, "packages.torch was '2.13.0', is '2.14.0'"),

@@ -45,6 +45,8 @@ def test_only_a_new_directory_is_written_to(tmp_path: Path) -> None:
     write_shard(tmp_path / "s0", [0], manifest(gpu=0))
     with pytest.raises(RunDirectoryError, match="already holds a run"):
         require_new(tmp_path / "s0")
+    with pytest.raises(RunDirectoryError, match="is no directory"):
+        require_new(tmp_path / "s0/manifest.json")
     (tmp_path / "s0/manifest.json").unlink()
     require_new(tmp_path / "s0")  # what a killed merge leaves
     (tmp_path / "s0/mine").touch()

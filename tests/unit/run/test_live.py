@@ -205,3 +205,15 @@ def test_of_more_points_than_lines_progress_and_what_was_measured_last_are_seen(
     assert [line.split()[0] for line in lines if "a/b1/c" in line][1:4] == [
         "a/b1/c1", "a/b1/c30", "a/b1/c29"
     ]  # fmt: skip
+
+
+def test_lanes_leave_the_points_that_were_measured_last_in_sight() -> None:
+    table, names = LiveTable(10), tuple(f"a/b1/c{n}" for n in range(1, 11))
+    table.take(Plan(names, 2))
+    for name in names:
+        table.take(measurement(point=name))
+    table.take(Lanes({f"cuda:{n}": "round 1: a/b1/c9" for n in range(8)}))
+    console = Console(width=80, height=15, file=io.StringIO())
+    lines = ["".join(s.text for s in line) for line in console.render_lines(table.render())]
+    assert len(lines) <= 15 and any("cuda:7" in line for line in lines)
+    assert any(line.startswith("a/b1/c10 ") for line in lines)
