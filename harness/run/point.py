@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from harness.errors import RunDirectoryError
 from harness.load.plan import WindowSettings
 from harness.measure.reduce import reduce
-from harness.measure.validity import causes
+from harness.measure.validity import WRONG, causes
 from harness.measure.window import Window
 from harness.results.events import Discarded, MeasuredAgain, PointStarted
 from harness.results.manifest import utc_now
@@ -87,7 +87,7 @@ class PointMeasurement:
                         self.state.rows.remove(done)
                         break
             row, samples = self._measure(sub)
-            if doubtful(row, samples) or causes(row.flags):
+            if not WRONG & {*row.flags} and (doubtful(row, samples) or causes(row.flags)):
                 self.state.add(MeasuredAgain(sub.id, self.round_, row.flags))
                 row, samples = self._measure(sub)
             if sub.id not in planned:
@@ -115,7 +115,7 @@ class PointMeasurement:
             ]  # fmt: skip
             model.processes = ceiling.spread(model.spec, done) or 1
         rows, samples = self._measure_once(point)
-        while self._spread_further(point, rows):
+        while not any(WRONG & {*r.flags} for r in rows) and self._spread_further(point, rows):
             rows, samples = self._measure_once(point)
         rows = [
             ceiling.with_advice(model.spec, row) for model, row in zip(models, rows, strict=True)

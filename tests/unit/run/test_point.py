@@ -20,6 +20,7 @@ from harness.results.rows import CeilingRow
 from harness.results.samples import OK, Samples, read_samples
 from harness.results.store import RunStore, read_run
 from harness.run import ceiling
+from harness.run import point as measuring
 from harness.run.point import PointMeasurement
 from harness.run.state import RunState
 from harness.run.worker.messages import CeilingMeasured, PointMeasured
@@ -201,6 +202,33 @@ def test_a_client_near_its_ceiling_gets_processes_before_the_point_counts(
     assert "2 generator processes from here on" in found.rows(Note)[0].text
     measured(Session(model), state, replace(POINT, concurrency=8))  # another round begins there
     assert model.used == [1, 2, 4, 4]
+
+
+class OnceWrong(Session):
+    """The first measurement's outputs are wrong, under load, and those of no other."""
+
+    def measure(self, *args: Any, **more: Any) -> list[PointMeasured]:
+        (model,) = self.models
+        model.answer = replace(ANSWER, outputs_wrong=() if self.asked else ("y: 3",))
+        return super().measure(*args, **more)
+
+
+def test_wrong_outputs_are_not_measured_away(
+    state: RunState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither for a generator that was the limit, nor because others disturbed a search's rate."""
+    monkeypatch.setattr(ceiling, "spare_cores", lambda used: 8.0 - used)
+    model = Model(None, 250.0, 250.0, 250.0, 4000.0)
+    monkeypatch.setattr(model, "samples", eight_callers())
+    row = measured(OnceWrong(model), state, replace(POINT, concurrency=8))
+    assert {"wrong_outputs", "client_near_ceiling"} <= {*row.flags} and model.used == [1]
+    monkeypatch.setattr(measuring, "causes", lambda flags: ["foreign_load"])
+    load = Load.model_validate({"find_capacity": {"latency_p50_ms": 100.0, "max_rate": 100.0}})
+    telemetry: Any = SimpleNamespace(problem="", read=dict, clock=None)
+    session: Any = OnceWrong(Model())
+    point = Point("t", "default", 1, shape="find_capacity")
+    PointMeasurement(session, state, telemetry, 0, "logs/x.log").capacity(point, load, ())
+    assert "wrong_outputs" in state.rows[1].flags
 
 
 def test_with_no_core_to_spare_the_point_is_flagged_and_says_what_to_do(
