@@ -116,6 +116,9 @@ def read_sources(directories: Sequence[Path]) -> list[Source]:
             if path.resolve() in found:
                 raise RunDirectoryError(f"{path} is named twice", fix="name each directory once")
             data = read_run(path, shown=False)
+            if kind := data.manifest.get("kind"):
+                raise RunDirectoryError(f"{path} holds no run of `harness run`, but of {kind}",
+                                        fix="name directories of `harness run`")  # fmt: skip
             if "shards" in data.manifest:
                 raise RunDirectoryError(
                     f"{path} is made of several run directories already",

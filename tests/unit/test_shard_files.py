@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import stat
 import subprocess
 import sys
 import time
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +52,8 @@ def test_each_index_measures_its_shard(parts: dict[tuple[str, str], Any]) -> Non
     text = parts["ConfigMap", "harness-shards"]["data"]["scenario.yaml"]
     scenario = load_text(text, "scenario.yaml", ROOT)
     job = parts["Job", "harness-shards"]
-    first, *arguments = container(job)["args"]
+    (script,) = container(job)["args"]
+    first, *arguments = shlex.split(re.findall(r"^harness (run .*) &$", script, re.M)[0])
     found = run.make_context(first, arguments).params
     count = job["spec"]["completions"]
     assert job["spec"]["parallelism"] == count
@@ -62,7 +65,7 @@ def test_each_index_measures_its_shard(parts: dict[tuple[str, str], Any]) -> Non
     words = container(parts["Job", "harness-merge"])["command"][-1].split()
     assert words[:3] == ["exec", "harness", "merge"]
     merged = merge.make_context("merge", words[3:]).params
-    folder = str(found["output"]).replace("$(JOB_COMPLETION_INDEX)", "*")
+    folder = str(found["output"]).replace("$JOB_COMPLETION_INDEX", "*")
     assert [str(d) for d in merged["directories"]] == [folder]
 
 
@@ -82,18 +85,22 @@ with open({log!r}, "w") as file:
     json.dump(sys.argv[1:], file)
 while {waits}:
     time.sleep(0.05)
+sys.exit({code})
 """
 
 
-def started(tmp_path: Path, *, waits: bool) -> subprocess.Popen[bytes]:
-    """The script as SLURM starts it, with a `harness` that notes its arguments."""
+def started(
+    tmp_path: Path, *, waits: bool, code: int = 0, argv: Sequence[str] = ("bash", str(SLURM))
+) -> subprocess.Popen[bytes]:
+    """The script as SLURM or Kubernetes starts it, with a `harness` that notes its arguments."""
     fake, log = tmp_path / "bin" / "harness", str(tmp_path / "args")
     fake.parent.mkdir()
-    fake.write_text(FAKE.format(python=sys.executable, log=log, waits=waits))
+    fake.write_text(FAKE.format(python=sys.executable, log=log, waits=waits, code=code))
     fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
     env = {**os.environ, "PATH": f"{fake.parent}:{os.environ['PATH']}",
-           "SLURM_ARRAY_TASK_ID": "2", "SLURM_ARRAY_TASK_COUNT": "4"}  # fmt: skip
-    return subprocess.Popen(["bash", str(SLURM), "s.yaml", str(tmp_path / "runs")], env=env)
+           "SLURM_ARRAY_TASK_ID": "2", "SLURM_ARRAY_TASK_COUNT": "4",
+           "JOB_COMPLETION_INDEX": "2"}  # fmt: skip
+    return subprocess.Popen([*argv, "s.yaml", str(tmp_path / "runs")], env=env)
 
 
 def test_an_array_task_measures_its_shard(tmp_path: Path) -> None:
@@ -106,8 +113,27 @@ def test_an_array_task_measures_its_shard(tmp_path: Path) -> None:
     assert found["output"] == tmp_path / "runs" / "shard-2"
 
 
-def test_a_task_that_is_to_end_lets_the_harness_write_what_it_has(tmp_path: Path) -> None:
-    task = started(tmp_path, waits=True)
+@pytest.mark.parametrize(("code", "ends"), [(0, 0), (1, 0), (4, 0), (5, 0), (2, 2), (130, 130)])
+def test_a_pod_whose_shard_was_measured_to_its_end_is_done_whatever_was_found(
+    parts: dict[tuple[str, str], Any], tmp_path: Path, code: int, ends: int
+) -> None:
+    """Else its index fails for a point that failed, and the Job never completes."""
+    pod = started(tmp_path, waits=False, code=code, argv=words(parts))
+    assert pod.wait(20) == ends
+    assert json.loads((tmp_path / "args").read_text())[-2:] == ["/runs/shard-2", "--no-report"]
+
+
+def words(parts: dict[tuple[str, str], Any]) -> list[str]:
+    found = container(parts["Job", "harness-shards"])
+    return [*found["command"], *found["args"]]
+
+
+@pytest.mark.parametrize("system", ["SLURM", "Kubernetes"])
+def test_a_task_that_is_to_end_lets_the_harness_write_what_it_has(
+    parts: dict[tuple[str, str], Any], tmp_path: Path, system: str
+) -> None:
+    argv = ["bash", str(SLURM)] if system == "SLURM" else words(parts)
+    task = started(tmp_path, waits=True, argv=argv)
     deadline = time.monotonic() + 20
     while not (tmp_path / "args").exists():
         assert time.monotonic() < deadline

@@ -61,6 +61,9 @@ def test_lanes_stand_for_their_run_and_nothing_counts_twice(tmp_path: Path) -> N
     write_shard(tmp_path / "merged", [0], {**manifest(), "shards": []})
     with pytest.raises(RunDirectoryError, match="made of several run directories already"):
         read_sources([tmp_path / "merged"])
+    write_shard(tmp_path / "stress", [0], {**manifest(), "kind": "stress"})
+    with pytest.raises(RunDirectoryError, match="no run of `harness run`, but of stress"):
+        read_sources([tmp_path / "stress"])
 
 
 def test_a_gpu_has_one_name_and_two_that_are_called_alike_are_two(tmp_path: Path) -> None:
