@@ -331,6 +331,17 @@ def test_no_column_of_the_samples_points_is_hidden(browser: Any, width: int) -> 
     assert wide <= room
 
 
+def test_no_figure_of_page_one_reaches_into_the_next_on_a_phone(browser: Any) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 900})
+    page.goto((Path(__file__).parents[2] / "reports/sample/report.html").as_uri())
+    wide = page.evaluate(
+        "() => [...document.querySelectorAll('.beside td:not(.chart td)')].filter("
+        "td => td.scrollWidth > td.clientWidth + 1).map(td => td.textContent)"
+    )
+    page.close()
+    assert wide == []
+
+
 @pytest.mark.parametrize("width", [390, 1400, 1700])
 def test_page_fits_a_window(evil: Opened, width: int) -> None:
     evil.page.set_viewport_size({"width": width, "height": 800})
