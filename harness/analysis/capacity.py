@@ -77,7 +77,7 @@ class CapacitySummary:
     high: float | None
     """The lowest rate at which a round's search ended, and the highest that was seen to fail."""
     limit: str
-    """What ended most searches: see `CapacityRow.limit`."""
+    """What ended most searches: see `CapacityRow.limit`; `wrong` where its outputs are."""
     reasons: tuple[str, ...]
     rates: tuple[RateSummary, ...]
     steps: int
