@@ -70,7 +70,7 @@ def start(
     shard_of_lane(lanes[0], len(lanes), part).check(scenario)
     directory = output or default_directory(scenario.scenario)
     manifest = make_manifest(scenario, loaded.text, loaded.path, list(loaded.overrides))
-    manifest |= {LANES: [lane.to_json() for lane in lanes], "devices": devices}
+    manifest |= {LANES: [lane.to_json() for lane in lanes], "devices": devices, "trial": trial}
     if not part.whole:
         manifest["shard"] = {"index": part.index, "count": part.count}
     store = RunStore.create(directory, manifest)
@@ -109,7 +109,9 @@ def reread(directory: Path, path: Path | None = None, overrides: Sequence[str] =
     if [lane.uuid or None for lane in lanes] != then:
         raise RunDirectoryError("the run can't be resumed: its lanes had other GPUs",
                                 fix="start a new run, without --resume")  # fmt: skip
-    return _Work(scenario, loaded, lanes, shard_of(manifest))
+    wanted = manifest.get("trial")  # what was asked for, should it have ended before the trial
+    trial = wanted if isinstance(wanted, bool) else None
+    return _Work(scenario, loaded, lanes, shard_of(manifest), trial)
 
 
 def _measure(
@@ -190,7 +192,7 @@ def _follow(crew: Crew, work: _Work, observer: Observer, interruption: Interrupt
                 continue
             case events.RunEnded():
                 now[lane.device] = f"done ({event.status})"
-            case events.RunStarted() | events.RunResumed():
+            case events.RunStarted() | events.RunResumed() | events.ToCome():  # of one lane alone
                 continue
             case _:
                 observer(event)
@@ -244,5 +246,5 @@ def _join(
             store.append(line)
         return
     merged = merge(read_sources([directory]), allow_mixed=True, more=failures, over=over)
-    own = {key: manifest[key] for key in (*OWN, "devices", "shard") if key in manifest}
+    own = {key: manifest[key] for key in (*OWN, "devices", "trial", "shard") if key in manifest}
     write(replace(merged, manifest={**merged.manifest, **own}), directory)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from harness.results.events import Event
 from harness.results.rows import FailureRow, MeasurementRow
 from harness.results.store import read_run
 from harness.run.execute import Ended
+from harness.run.live import RunProgress
 from harness.run.turns import VARIABLE
 from harness.scenario.reading.loader import load
 
@@ -57,14 +59,20 @@ def test_two_lanes_make_one_run_and_tell_of_both(monkeypatch: pytest.MonkeyPatch
     seen: list[Event] = []
     turns: list[str] = []
 
+    progress, left = RunProgress(), list[str]()
+
     def tell(event: Event) -> None:
         seen.append(event)
+        progress.take(event)
+        left.append(progress.remaining())
         if isinstance(event, MeasurementRow) and not turns:
             turns.extend(lane.environ()[VARIABLE] for lane in lane_processes())
 
     assert not start(tell).interrupted
     data = read_run(Path("out"))
     assert data.complete and places() == EVERY
+    minutes = [int(m) for text in left for m in re.findall(r"(\d+):\d\d", text)]
+    assert minutes and max(minutes) < 5  # of a run of seconds
     blocks = {m.round: m.details["block"] for m in data.measurements}
     assert len(set(blocks.values())) == 2
     cpus = [
@@ -132,6 +140,24 @@ def test_what_a_lane_measured_that_was_begun_anew_is_not_called_failed() -> None
     lanes.resume(Path("out"), nullcontext(lambda _: None))
     assert Path("out/lanes/0-again").exists()
     assert places() == EVERY and not read_run(Path("out")).failures
+
+
+def test_a_trial_that_was_asked_for_is_made_when_the_run_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[object] = []
+
+    def find_out(*_: object, **how: object) -> tuple[list[str], list[str]]:
+        asked.append(how["wanted"])
+        if len(asked) == 1:
+            raise KeyboardInterrupt
+        return [], []
+
+    monkeypatch.setattr(lanes, "find_out", find_out)
+    watch = nullcontext(lambda _: None)
+    assert lanes.start(load("s.yaml"), "cpus:2", Path("out"), watch, trial=True).interrupted
+    lanes.resume(Path("out"), watch)
+    assert asked == [True, True] and places() == EVERY
 
 
 def lane_processes() -> list[psutil.Process]:
