@@ -106,7 +106,7 @@ def test_a_server_that_runs(tmp_path: Path, server: TritonServer) -> None:
     with pytest.raises(UsageError, match="no model 'eco'; it has echo, quiet"):
         call(init, url, "--yes", "-o", tmp_path / "s.yaml", "--model", "eco")
     text = written(tmp_path, url, "--model", "quiet")
-    assert "batch_sizes: [1] # items in one request, at most 4" in text
+    assert "batch_sizes: [1, 4] # items in one request, at most 4" in text
 
 
 @pytest.mark.slow
