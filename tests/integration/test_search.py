@@ -78,14 +78,25 @@ def write(
 def searched(tmp_path_factory):
     """A run over two sleeps and two numbers of instances, halving, four rounds."""
     folder = tmp_path_factory.mktemp("search")
-    run = folder / "run"
-    done = subprocess.run(
-        [sys.executable, "-m", "harness", "run", write(folder, SLEEPS, 4, [1, 2]), "-o", run, "-q",
-         "--no-report"],
-        capture_output=True, text=True, check=False, timeout=240,
-    )  # fmt: skip
-    assert (run / "journal.jsonl").exists(), done.stderr
-    return read_run(run)
+    path = write(folder, SLEEPS, 4, [1, 2])
+    for attempt in range(4):
+        run = folder / f"run-{attempt}"
+        done = subprocess.run(
+            [sys.executable, "-m", "harness", "run", path, "-o", run, "-q", "--no-report"],
+            capture_output=True, text=True, check=False, timeout=240,
+        )  # fmt: skip
+        assert (run / "journal.jsonl").exists(), done.stderr
+        found = read_run(run)
+        if not any(crashed(failure.message) for failure in found.failures):
+            break
+    return found
+
+
+def crashed(message: str) -> bool:
+    """Whether Triton itself crashed, as the embedded 24.10 does now and then where two requests or
+    instances work at once: it unlocks a mutex that is gone (SIGILL in libc's xend, SIGABRT).
+    """
+    return any(f"server was killed by signal {n} " in message for n in (4, 6, 11))
 
 
 def test_every_variant_is_served_as_it_is_written(searched):
