@@ -69,7 +69,7 @@ def test_what_a_process_used_before_it_was_found_lies_in_no_window() -> None:
     assert sum(found.values()) == 0.0
     first.refresh()
     assert len(first.pids) == 3
-    assert sum(found.values()) >= 0.4
+    assert sum(found.values()) >= 0.4 - 2 / TICKS  # user and system are each cut to a tick
     assert first.read()[1] - before < 0.2  # the parent's own
     again = Tree(parent.pid, found=found)  # for the next session
     assert again.read()[1] == pytest.approx(first.read()[1], abs=0.05)
