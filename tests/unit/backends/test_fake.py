@@ -1,7 +1,9 @@
 import time
+from types import SimpleNamespace
 
 import numpy as np
 
+from harness.backends import fake as module
 from harness.backends.base import BackendContext, run_once
 from harness.backends.fake import FakeBackend, FakeSettings
 from harness.models.tensors import PreparedModel, TensorSpec
@@ -13,15 +15,16 @@ def fake(**settings):
     return FakeBackend(FakeSettings(kind="fake", name="f", **settings), context)
 
 
-def durations(backend, count=20):
+def durations(backend, monkeypatch, count):
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic_ns=lambda: 0))
     with backend.caller() as caller:
         return [_planned(caller, backend.prepare({})) for _ in range(count)]
 
 
 def _planned(caller, request):
-    """How long the caller means to wait, in ns, without waiting."""
+    """Until when the caller means to wait, in ns of a clock that stands at 0, without waiting."""
     planned = []
-    caller._wait_until = lambda deadline: planned.append(deadline - time.monotonic_ns())
+    caller._wait_until = planned.append
     caller.infer(request)
     return planned[0]
 
@@ -50,14 +53,14 @@ def test_the_batch_adds_its_share():
     assert backend.prepare({}).service_ns == 1_500_000
 
 
-def test_jitter_stays_in_its_bounds_and_repeats_for_the_same_seed():
+def test_jitter_stays_in_its_bounds_and_repeats_for_the_same_seed(monkeypatch):
     def jitters(seed):
         rng = fake(service_time_ms=1.0, jitter=0.2, seed=seed).caller()._uniform
         return [rng(-0.2, 0.2) for _ in range(5)]
 
     assert jitters(1) == jitters(1) != jitters(2)
-    waits = durations(fake(service_time_ms=10.0, jitter=0.2), 50)
-    assert all(7_000_000 < w <= 12_000_000 for w in waits)
+    waits = durations(fake(service_time_ms=10.0, jitter=0.2), monkeypatch, 50)
+    assert all(8_000_000 <= w <= 12_000_000 for w in waits)
     assert max(waits) - min(waits) > 1_000_000
 
 

@@ -1,5 +1,6 @@
 """One measurement: warm-up, then a window cut out of a load that never pauses."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +14,7 @@ from harness.load.plan import WindowSettings
 from harness.measure.window import measure
 from harness.results.samples import ERROR, OK, Int64, Samples
 
-SETTINGS = WindowSettings(0.01, 5, 0.02, 10, 1.0, 5.0)
+SETTINGS = WindowSettings(0.01, 5, 0.02, 10, 60.0, 5.0)
 
 
 class Scripted:
@@ -73,10 +74,10 @@ def test_counters_are_read_once_at_each_end_and_the_load_stops_after() -> None:
 
 
 class Slow(Counters):
-    """It takes 30 ms, and 10 ms of the processor, to read."""
+    """It takes 70 ms, and 50 ms of the processor, to read."""
 
     def statistics(self) -> dict[str, float]:
-        until = time.thread_time() + 0.01
+        until = time.thread_time() + 0.05
         while time.thread_time() < until:
             pass
         time.sleep(0.02)
@@ -87,9 +88,9 @@ def test_reading_the_counters_is_outside_of_the_window() -> None:
     window, _ = measure(Slow(), Scripted(), SETTINGS, lambda *_: None)  # type: ignore[arg-type]
     (first, began), (ended, last) = window.reads_ns
     assert (window.begin_ns, window.end_ns) == (began, ended)
-    assert began - first >= 25e6 <= last - ended
+    assert began - first >= 70e6 <= last - ended
     assert window.seconds >= SETTINGS.window
-    assert window.cpu_seconds < 0.01
+    assert window.cpu_seconds < 0.05
 
 
 def test_a_window_that_never_gets_its_requests_is_cut() -> None:
@@ -141,7 +142,7 @@ def test_a_pause_of_the_load_is_no_hang() -> None:
             return 0 if time.monotonic() < self.until else super().completed()
 
     generator = Pausing()
-    generator.until = time.monotonic() + 0.2  # type: ignore[attr-defined]
+    generator.until = math.inf  # type: ignore[attr-defined]
     short = replace(SETTINGS, request_timeout=0.05, window_max=0.01)
     with pytest.raises(DeadlineError):
         run(generator, short)

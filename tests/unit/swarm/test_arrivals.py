@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import gevent
+import gevent.event
 import pytest
 
 from harness.results.samples import SHED, UNFINISHED
@@ -13,15 +14,17 @@ from harness.swarm.arrivals import Arrivals, ClosedError
 from harness.swarm.recorder import Recorder, rows_of
 
 
-def serve(arrivals: Arrivals, seconds: float, served: list[tuple[int, int]]) -> None:
-    """A user that takes so long over each request."""
+def serve(
+    arrivals: Arrivals, served: list[tuple[int, int]], seconds: float, over: gevent.event.Event
+) -> None:
+    """A user that takes so long over each request, or until all arrivals have come."""
     while True:
         try:
             arrival, due = arrivals.take()
         except ClosedError:
             return
         served.append((arrival, due))
-        gevent.sleep(seconds)
+        over.wait(seconds)
         arrivals.done()
 
 
@@ -29,9 +32,10 @@ def drive(gaps_ms: list[float], users: int, seconds: float, *, shed: bool = Fals
     recorder, served = Recorder(), []
     start = time.monotonic_ns() + 5_000_000
     arrivals = Arrivals([start + round(g * 1e6) for g in gaps_ms], recorder.add, shed=shed)
-    greenlets = [gevent.spawn(serve, arrivals, seconds, served) for _ in range(users)]
+    over = gevent.event.Event()
+    greenlets = [gevent.spawn(serve, arrivals, served, seconds, over) for _ in range(users)]
     gevent.sleep(0)
-    gevent.spawn(arrivals.run)
+    gevent.spawn(arrivals.run).link(lambda _: over.set())
     return arrivals, greenlets, recorder, served
 
 
@@ -66,7 +70,7 @@ def test_an_idle_user_has_it_before_it_is_due_to_get_ready() -> None:
 
 
 def test_what_finds_no_user_is_not_shed_before_it_is_due() -> None:
-    _, greenlets, recorder, _ = drive([0, 5, 10], 1, 0.05, shed=True)
+    _, greenlets, recorder, _ = drive([0, 5, 10], 1, 10.0, shed=True)
     gevent.joinall(greenlets, timeout=10)
     rows = rows_of(recorder.take())
     assert len(rows) == 2
@@ -82,7 +86,7 @@ def test_what_finds_no_user_waits_and_keeps_its_moment() -> None:
 
 
 def test_or_is_shed_and_counted() -> None:
-    _, greenlets, recorder, served = drive([0, 0, 0], 1, 0.02, shed=True)
+    _, greenlets, recorder, served = drive([0, 0, 0], 1, 10.0, shed=True)
     gevent.joinall(greenlets, timeout=10)
     assert len(served) == 1
     rows = rows_of(recorder.take())
@@ -91,13 +95,16 @@ def test_or_is_shed_and_counted() -> None:
 
 
 def test_what_was_never_sent_is_counted() -> None:
-    arrivals, greenlets, recorder, served = drive([0, 0, 0], 1, 5.0)
-    gevent.sleep(0.05)
+    recorder, served = Recorder(), []
+    arrivals = Arrivals([time.monotonic_ns() + 5_000_000] * 3, recorder.add)
+    user = gevent.spawn(serve, arrivals, served, 10.0, gevent.event.Event())
+    gevent.sleep(0)
+    arrivals.run()
     arrivals.give_up()
     assert rows_of(recorder.take())[:, 3].tolist() == [UNFINISHED, UNFINISHED]
     assert len(served) == 1
     assert not arrivals.drained  # one is with the server
-    gevent.killall(greenlets)
+    user.kill()
 
 
 def test_the_user_that_was_idle_last_is_next() -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -142,6 +143,7 @@ def test_what_is_late_ends_its_connection_so_that_the_next_answer_is_not_its() -
         mine = link("http", address, POST, limit=0.05)
         with pytest.raises(TimeoutError):
             mine.ask(0)
+        mine._plan = replace(mine._plan, request_timeout=10.0)
         assert mine.ask(0, wanted=True)[1] == ANSWER
         mine.close()
     assert numbers == [0, 1]

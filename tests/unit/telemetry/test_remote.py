@@ -21,27 +21,32 @@ from harness.telemetry.serve import TelemetryServer
 key = SeriesKey.parse
 
 
+def twenty_a_second(host: TelemetrySeries | None) -> bool:
+    """Whether there were once, however long the sampler had to wait for a processor at times."""
+    return host is not None and bool((host.t_ns[5:] - host.t_ns[:-5] < 300_000_000).any())
+
+
 def test_readings_of_the_tree_on_our_clock(source, tmp_path: Path) -> None:
     with Telemetry(tmp_path / "raw", tmp_path / "log") as telemetry:
         remote = RemoteTelemetry(source)
         telemetry.watch([], remote=remote)
         begin = time.monotonic_ns()
-        while time.monotonic_ns() - begin < 300_000_000:
-            time.sleep(0.01)
+        while not twenty_a_second((series := telemetry.read()).get(key("host_bytes"))):
+            assert time.monotonic_ns() < begin + 20_000_000_000
+            time.sleep(0.1)
         end = time.monotonic_ns()
-        series = telemetry.read()
         again = telemetry.read()
         remote.close()
     host = series[key("host_bytes")]
     assert 120 * 2**20 < host.within(begin, end).peak() < 180 * 2**20
-    assert host.within(begin, end).t_ns.size >= 5  # 20 a second
     assert host.t_ns[0] <= end
     assert (np.diff(host.t_ns) > 0).all()
-    assert again[key("host_bytes")].t_ns[: host.t_ns.size] == pytest.approx(host.t_ns, abs=1e6)
     assert telemetry.problem == ""
     assert {key("run_cpu_s"), key("machine_cpu_s"), key("server_foreign_s")} <= series.keys()
     clock = remote.clock  # the same host: no offset, but for the error that is stated
     assert abs(clock["offset_ns"]) <= clock["error_ns"] < 5_000_000
+    moved = again[key("host_bytes")].t_ns[: host.t_ns.size] - host.t_ns
+    assert np.abs(moved).max() <= 2 * clock["error_ns"]
 
 
 def test_the_clock_bound() -> None:
