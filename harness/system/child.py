@@ -171,14 +171,14 @@ class Child:
 
     def kill(self) -> int:
         """SIGKILL the whole process tree; its status."""
+        status = self.process.kill()  # with its pipes open: at their end it would end by itself
         self._close_pipes()
-        return self.process.kill()
+        return status
 
     def _close_pipes(self) -> None:
-        pipes = {self._to_child, self._from_child} - {-1}
-        self._to_child = self._from_child = -1
-        for pipe in pipes:
+        for pipe in {self._to_child, self._from_child} - {-1}:
             os.close(pipe)
+        self._to_child = self._from_child = -1
 
     def __enter__(self) -> Self:
         return self

@@ -270,9 +270,9 @@ def test_a_killed_server_is_recorded_and_started_again(
 def test_a_stopped_server_is_recorded_and_another_is_started(
     tmp_path: Path, triton_run: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    victim, server, _, errors = server_struck(triton_run("1s"), psutil.Process.suspend)
+    victim, server, rest, errors = server_struck(triton_run("1s"), psutil.Process.suspend)
     run = read_run(tmp_path / "run")
-    assert [(f.point, f.reason) for f in run.failures] == [(victim, "server_died")], errors
+    assert [(f.point, f.reason) for f in run.failures] == [(victim, "server_died")], (errors, rest)
     assert "the Triton server was stopped by a signal such as SIGSTOP" in run.failures[0].message
     assert len(run.measurements) == 3
     assert not psutil.pid_exists(server.pid)

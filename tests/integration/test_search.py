@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import pytest
@@ -122,14 +123,13 @@ def test_one_server_serves_all_configs_of_a_round(searched):
 
 
 def test_a_config_costs_little_more_than_its_windows(searched):
-    """Unload, load and bind: in the median well below what a new server and worker take."""
-    rows = searched.measurements
-    between = [
-        (b.window_begin_ns - a.window_end_ns) / 1e9
-        for a, b in pairwise(rows)
-        if a.round == b.round and a.config != b.config
-    ]
-    assert sorted(between)[len(between) // 2] < 2.5, between
+    """Unload, load and bind take less than a new server and worker do, in the same run."""
+    gaps: dict[bool, list[float]] = {True: [], False: []}
+    for a, b in pairwise(searched.measurements):
+        if a.round != b.round or a.config != b.config:
+            gaps[a.round != b.round].append((b.window_begin_ns - a.window_end_ns) / 1e9)
+    anew, another = median(gaps[True]), median(gaps[False])
+    assert 1.5 * another < anew, gaps
 
 
 def test_halving_measures_again_exactly_what_its_rule_keeps(searched):

@@ -248,7 +248,9 @@ def test_users_over_http_follow_the_steps_and_see_answers_that_turn_wrong(tmp_pa
     steps = fairness(found, 3.0)
     assert [f.phase for f in steps] == ["step 1", "step 2", "step 3"]
     assert all(share.answered > 0 for f in steps for share in f.shares)
-    assert all(f.index is not None and f.low <= f.index <= f.high for f in steps)
+    for step in steps:  # of a second each, in which a busy machine may answer few
+        known = step.index is not None and step.low <= step.index <= step.high
+        assert known or step.why_not == "too few requests", step
     html = (tmp_path / "run" / "report.html").read_text("utf-8")
     assert "Fairness between the models" in html
     assert "In step 3 identity " in done.stdout.replace("\n", " ")

@@ -126,6 +126,16 @@ def test_killing_takes_the_whole_tree_and_may_come_twice(start):
             child.line(1.0)
 
 
+def test_one_that_is_killed_does_not_end_by_itself_before_it(start, monkeypatch):
+    """It would, at the end of what it reads, on a machine that is slow to kill."""
+    child = start()
+    child.send(b"one\n")
+    assert child.line(20) == b"ONE"
+    killed = child.process.kill
+    monkeypatch.setattr(child.process, "kill", lambda: time.sleep(1) or killed())
+    assert child.kill() == -signal.SIGKILL
+
+
 def test_a_child_that_is_stopped_with_its_guard_is_ended_all_the_same(start):
     child = start()
     child.send(b"one\n")
