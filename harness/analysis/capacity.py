@@ -164,7 +164,8 @@ a window says how long it was overloaded."""
 
 def _by_curve(rows: Sequence[CapacityRow]) -> tuple[float, float] | None:
     """Log of the rate at which the curve of all rounds passes the target, and its half-width; None
-    where there is none, or it does so beyond the rates that were tried.
+    where there is none, it does so beyond the rates that were tried, or one round alone makes it:
+    without that it passes an octave away, as far as the fit happened to go.
     """
     allowed, rounds = 1 - float(QUANTILES[rows[0].percentile]), len(rows)
     near = np.array([
@@ -177,6 +178,7 @@ def _by_curve(rows: Sequence[CapacityRow]) -> tuple[float, float] | None:
     whole, *left_out = (_crossing(near[near[:, 2] != n], allowed) for n in range(-1, rounds))
     scatter = math.sqrt(rounds - 1) * float(np.std(left_out))
     tried = near[:, 0].min() <= whole <= near[:, 0].max()
+    tried &= max(abs(x - whole) for x in left_out) < math.log(2)
     return (whole, t_quantile(0.975, rounds - 1) * scatter) if tried else None
 
 

@@ -171,3 +171,25 @@ def test_what_answers_wrongly_has_no_capacity():
     (found,) = summarize_capacity([replace(r, backend="fake") for r in rows], [rates_of(0), wrong])
     assert (found.rate, found.goodput, found.limit) == (None, None, "wrong")
     assert not found.server_limited
+
+
+@pytest.mark.parametrize("tried", [
+    [{60.2: 1.0, 119.3: 1.0, 145.0: 1.0, 152.2: 0.0},
+     {60.2: 1.0, 119.3: 1.0, 167.8: 1.0, 194.3: 0.9995, 204.0: 0.983, 214.2: 0.0}],
+    [{60.2: 1.0, 119.3: 1.0, 167.8: 0.9964, 176.2: 0.9942, 185.0: 0.9941, 194.3: 0.971, 236.2: 0},
+     {60.2: 1.0, 119.3: 1.0, 167.8: 1.0, 176.2: 1.0, 185.0: 0.9922, 194.3: 0.0, 236.2: 0.34},
+     {60.2: 1.0, 119.3: 1.0, 125.2: 0.91, 138.1: 0.0, 167.8: 0.0, 236.2: 0.13}],
+])  # fmt: skip
+def test_a_curve_that_one_round_alone_makes_is_none(tried):
+    """Without the second round no request near the target is late at any rate: the interval was
+    one of 80 digits. In the other case no number was large enough, and an OverflowError ended the
+    run.
+    """
+    found, = summarize_capacity([
+        row(n, max(r for r, within in rates.items() if within > 0.99), trials=[
+            trial(r, within, 5.0, "holds" if within > 0.99 else "fails")
+            for r, within in rates.items()
+        ]) for n, rates in enumerate(tried)
+    ])  # fmt: skip
+    assert 119 < found.rate.value < 195
+    assert found.rate.high / found.rate.low < 50
