@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 
-from harness.analysis.intervals import Interval
+from harness.analysis.intervals import Interval, t_quantile
 from harness.measure.quantiles import FLOORS
 from harness.scenario import metrics
 
@@ -20,7 +20,10 @@ NOT_AVAILABLE = "n/a"
 BEYOND_TIMEOUT = "> timeout"
 MB_PER_MIB = 2**20 / 1e6
 _PLAIN_DIGITS, _MOST_DIGITS = 3, 6
-_FOLD = 10**6
+_NO_RANGE, _USEFUL = math.log(1e5) / 2, math.log(10) / 2
+"""Half-widths of the log: above the first the ends would only look like knowledge (two rounds that
+differ, say); what a reader can use is at most the second, ends that are ten-fold apart."""
+_MOST_ROUNDS = 30
 _REMEMBERED = 2**15
 """Intervals whose text is kept: a page says each several times, in tables, charts and hovers."""
 
@@ -79,24 +82,28 @@ def value_text(interval: Interval | None) -> str:
     return fixed(interval.value, decimals(interval))
 
 
-def twice_text(interval: Interval) -> str:
-    """Twice the value, with as many digits."""
-    return fixed(2 * interval.value, decimals(interval))
-
-
 @lru_cache(_REMEMBERED)
 def range_text(interval: Interval | None) -> str:
     """The interval alone, `104.7–105.9` or `−5.3 to 2.1`; empty where there is none."""
     if interval is None or interval.low is None or interval.high is None:
         return ""
-    if 0 < interval.low * _FOLD < interval.high:  # such ends would only look like knowledge
-        return f"uncertain {_FOLD:,}-fold"
+    if (half := interval.half_width or 0.0) > _NO_RANGE:
+        return _too_few_text(interval.rounds, half)
     if interval.high - interval.low > 2 * abs(interval.value):  # wider than the value itself
         ends = significant(interval.low, 2), significant(interval.high, 2)
     else:
         places = decimals(interval)
         ends = fixed(interval.low, places), fixed(interval.high, places)
     return (" to " if "−" in "".join(ends) else "–").join(ends)
+
+
+def _too_few_text(rounds: int, half: float) -> str:
+    """How many more rounds of the same scatter make a range of use; `half` is of the log's."""
+    scatter = half * math.sqrt(rounds) / t_quantile(0.975, rounds - 1) if rounds > 1 else math.inf
+    for n in range(rounds + 1, rounds + _MOST_ROUNDS):
+        if t_quantile(0.975, n - 1) * scatter <= _USEFUL * math.sqrt(n):
+            return f"a range needs ≥ {n - rounds} more rounds"
+    return "rounds too far apart for a range"
 
 
 def both_text(interval: Interval | None, unit: str = "") -> str:
@@ -106,9 +113,9 @@ def both_text(interval: Interval | None, unit: str = "") -> str:
 
 
 def spread_text(interval: Interval | None) -> str:
-    """Half-width of the interval in percent, `±0.6%`; empty where there is none."""
+    """Half-width of the interval in percent, `±0.6%`; empty where there is no range."""
     half = interval.half_width if interval is not None else None
-    return "" if half is None else f"±{significant(100 * math.expm1(half), 2)}%"
+    return "" if half is None or half > _NO_RANGE else f"±{significant(100 * math.expm1(half), 2)}%"
 
 
 def gain_percent(ratio: Interval, *, less: bool = False) -> Interval:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.analysis.intervals import Interval
+from harness.analysis.intervals import Interval, log_t_interval
 from harness.report.model.numbers import (
     both_text,
     bytes_text,
@@ -75,10 +75,20 @@ def test_other_forms() -> None:
     assert floor_text("p999") == "p99.9 needs 6,636 requests a round"
 
 
-def test_ends_that_say_nothing_are_no_numbers() -> None:
+def test_ends_that_say_nothing_are_no_numbers_but_the_rounds_that_it_takes() -> None:
     """Two rounds far apart: the t-interval reaches from nothing to the age of the universe."""
-    assert both_text(Interval(470.0, 7.5e-11, 2.9e15, 2)) == "470 (uncertain 1,000,000-fold)"
-    assert "uncertain" not in range_text(Interval(10.0, 1.0, 100.0, 2))
+    wide = log_t_interval([500.0, 1800.0])
+    assert wide.high is not None
+    assert wide.low is not None
+    assert wide.high > 1e7 * wide.low
+    assert both_text(wide) == "950 (a range needs ≥ 3 more rounds)"
+    assert spread_text(wide) == ""  # it was ±10,000,000%
+    again = log_t_interval([500.0, 1800.0, 500.0, 1800.0, 950.0])
+    assert range_text(again) == "430–2,100"
+    assert range_text(Interval(470.0, 7.5e-11, 2.9e15, 2)) == "rounds too far apart for a range"
+    assert range_text(Interval(470.0, 0.001, 2.9e8)) == "rounds too far apart for a range"
+    assert range_text(log_t_interval([600.0, 1400.0])) == "4.2–199,496"
+    assert range_text(Interval(10.0, 1.0, 100.0, 2)) == "1.0–100"
 
 
 def test_ends_below_zero_are_not_run_together_with_their_dash() -> None:

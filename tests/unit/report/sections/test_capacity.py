@@ -236,3 +236,15 @@ def test_page_1_is_about_the_capacity(run: Path) -> None:
     (told,) = [b for b in banners(ended) if "did not reach its end" in b]
     assert " 0 rounds" not in told and labels.rounds_text(context.searched) in told
     assert "No point was measured" not in said and "0 points" not in said
+
+
+def test_two_rounds_that_are_far_apart_say_what_a_range_takes() -> None:
+    """Such an interval has 15 digits, of which none helps; tables of numbers keep its ends."""
+    (found,) = summarize_capacity([
+        capacity(round=n, rate=rate, goodput=rate, low=rate, high=1.05 * rate,
+                 details={"precision": 0.05}) for n, rate in enumerate((500.0, 1800.0))
+    ])  # fmt: skip
+    assert "950 (a range needs ≥ 3 more rounds) requests/s, goodput 950" in line("fake", found)
+    assert found.rate is not None
+    assert found.rate.low is not None
+    assert 0 < found.rate.low < 1
