@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from harness.analysis.metrics import metric_of
 from harness.analysis.summary import SummaryRow
 from harness.scenario.variants import DEFAULT_CONFIG
-from harness.search.score import Score, best_score, countable, score
+from harness.search.score import best_score, countable, score
 from harness.search.space import Goal, Space
 from harness.system.packages import require
 
@@ -90,13 +90,10 @@ def _values(rows: Sequence[SummaryRow], goal: Goal) -> list[float]:
     """What the study is told of a config: larger is better. The sampler looks at ranks only."""
     best = best_score(rows, goal)
     if best.held < 0 or not goal.objective.pareto:
-        return [_scalar(best)] * (len(goal.objective.metrics) if goal.objective.pareto else 1)
+        value = best.value if best.held == 0 else MISSED * (1 + min(-best.held, 1e6))
+        return [value] * (len(goal.objective.metrics) if goal.objective.pareto else 1)
     held = [r for r in rows if countable(r) and score(r, goal).held == 0]
     return [_best(held, name) for name in goal.objective.metrics]
-
-
-def _scalar(found: Score) -> float:
-    return found.value if found.held == 0 else MISSED * (1 + min(-found.held, 1e6))
 
 
 def _best(rows: Sequence[SummaryRow], name: str) -> float:

@@ -49,11 +49,8 @@ def _gate(context: Context) -> list[Sentence]:
 
 
 def _scope(context: Context) -> str:
-    measurements = sum(r.rounds for r in context.rows)
-    return (
-        f"In {labels.counted(measurements, 'measurement')} across "
-        f"{labels.counted(len(context.series), 'configuration')}, "
-    )
+    measurements = labels.counted(sum(r.rounds for r in context.rows), "measurement")
+    return f"In {measurements} across {labels.counted(len(context.series), 'configuration')}, "
 
 
 def _aim(context: Context) -> str:
@@ -73,11 +70,8 @@ def _nothing(context: Context) -> Sentence:
         why = _lacking(context) or out
         return compose(_scope(context), bold("no point can be ranked"), f": {why}.")
     reasons = [_missed(context, valid, name, bound) for name, bound in context.bounds.items()]
-    return compose(
-        _scope(context),
-        bold("no point is shown to hold every constraint"),
-        f": {'; '.join(r for r in reasons if r)}.",
-    )
+    why = f": {'; '.join(r for r in reasons if r)}."
+    return compose(_scope(context), bold("no point is shown to hold every constraint"), why)
 
 
 def _lacking(context: Context) -> str:
@@ -151,13 +145,10 @@ def _headline(context: Context) -> Sentence:
         return _tie(context, names)
     other, name = _opponent(context, best), context.name(best)
     if other is None:
-        return compose(
-            _scope(context), bold(name), " is the only configuration that can be ranked",
-            _aim(context),
-        )  # fmt: skip
-    return compose(
-        _scope(context), bold(name), " ", *_better(context, best, other), _aim(context),
-    )  # fmt: skip
+        only = " is the only configuration that can be ranked"
+        return compose(_scope(context), bold(name), only, _aim(context))
+    better = _better(context, best, other)
+    return compose(_scope(context), bold(name), " ", *better, _aim(context))
 
 
 def _front(context: Context, names: list[str]) -> Sentence:
@@ -242,12 +233,8 @@ def _lost(context: Context, series: str | None, row: SummaryRow) -> bool:
     """Whether `series` failed or is invalid at the batch and load of `row`: what is left of it
     would be compared at another load.
     """
-    return any(
-        context.name(r) == series
-        and labels.place_text(r) == labels.place_text(row)
-        and not ranking.usable(r)
-        for r in context.rows
-    )
+    unusable = (r for r in context.of(series or "") if not ranking.usable(r))
+    return any(labels.place_text(r) == labels.place_text(row) for r in unusable)
 
 
 def _better(context: Context, best: SummaryRow, other: SummaryRow) -> list[str | Span]:
@@ -323,18 +310,15 @@ def _why(context: Context, pick: SummaryRow) -> str:
     close, zone = context.choice.close, 100 * ranking.indifference_of(context.scenario)
     if len(close) == 1:
         return f": the others measured more than {zone:g}% worse"
-    size, kind = (
-        (pick.gpu_memory_mib, "GPU memory")
-        if all(r.gpu_memory_mib is not None for r in close)
-        else (pick.host_memory_mib, "host memory")
-    )
+    gpu = all(r.gpu_memory_mib is not None for r in close)
+    size, kind = (pick.gpu_memory_mib, "GPU") if gpu else (pick.host_memory_mib, "host")
     if size is None:
         return ""
     if said := last_percent(context, decision.last_percent(context)):
         return f". {said[:-1]}"
     every = {r.point for r in close} == {r.point for r in context.choice.tied}
     those = "them" if every else f"those within {zone:g}% of the best"
-    return f", the cheapest of {those} in {kind} ({mib_text(size)} MiB)"
+    return f", the cheapest of {those} in {kind} memory ({mib_text(size)} MiB)"
 
 
 def _settings(context: Context, row: SummaryRow) -> list[str | Span]:

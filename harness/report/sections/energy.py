@@ -74,11 +74,7 @@ def answer(context: Context) -> list[parts.Sentence]:
 
 
 def _least(context: Context, found: Choice, best: SummaryRow, of: str) -> parts.Sentence:
-    where: list[str | parts.Span] = [
-        of,
-        parts.bold(context.name(best)),
-        f" ({labels.place_text(best)})",
-    ]
+    where = of, parts.bold(context.name(best)), f" ({labels.place_text(best)})"
     value = f"{numbers.both_text(best.joules_per_inference)} J"
     if not found.decidable:
         return parts.compose(
@@ -86,9 +82,8 @@ def _least(context: Context, found: Choice, best: SummaryRow, of: str) -> parts.
             "can be shown.",
         )  # fmt: skip
     if len(found.candidates) == 1:
-        return parts.compose(
-            *where, f" needs {value} per inference; there is no other point to compare."
-        )
+        alone = f" needs {value} per inference; there is no other point to compare."
+        return parts.compose(*where, alone)
     if found.winner is not None:
         once = any(r.rounds < 2 for r in found.candidates)
         repeated = " that has several rounds" if once else ""
@@ -122,11 +117,8 @@ def _fastest(
         parts.bold(context.name(top)), f" ({labels.place_text(top)}), ",
     ]  # fmt: skip
     if not found.decidable:
-        return [
-            parts.compose(
-                *where, f"had {numbers.value_text(top.joules_per_inference)} J per inference."
-            )
-        ]
+        had = f"had {numbers.value_text(top.joules_per_inference)} J per inference."
+        return [parts.compose(*where, had)]
     energy = context.differences.advantage(best, top, ENERGY)
     throughput = context.differences.advantage(top, best, objective.THROUGHPUT)
     return [parts.compose(*where, _compared(energy, throughput), ".")]
@@ -225,10 +217,8 @@ def _clock(row: SummaryRow) -> str:
     found = [m.gpu_sm_clock_mhz for m in row.measurements if m.gpu_sm_clock_mhz is not None]
     if not found:
         return numbers.NOT_AVAILABLE
-    low, high = (
-        numbers.fixed(min(v[0] for v in found), 0),
-        numbers.fixed(max(v[1] for v in found), 0),
-    )
+    lows, highs = zip(*found, strict=True)
+    low, high = (numbers.fixed(end, 0) for end in (min(lows), max(highs)))
     return high if low == high else f"{low}–{high}"
 
 

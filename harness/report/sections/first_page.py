@@ -212,8 +212,9 @@ def _card(context: Context, take: SummaryRow | None) -> Iterator[Sentence]:
 
 def _twice(context: Context, take: SummaryRow, busy: float | None) -> str:
     """What twice the load would need, and which line of a scenario would show it."""
-    rate = take.throughput
-    double = f"Twice the load ({numbers.twice_text(rate)} infer/s)" if rate else "Twice the load"
+    rate, double = take.throughput, "Twice the load"
+    if rate:
+        double += f" ({numbers.fixed(2 * rate.value, numbers.decimals(rate))} infer/s)"
     triton = context.spec(take.backend).get("kind") == "triton"
     line = "instances: [1, 2, 4]" if triton else "- {kind: triton, device: cuda, instances: [1, 2]}"
     tried = sorted({

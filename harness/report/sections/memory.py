@@ -203,9 +203,5 @@ def _windows(
     for row in rows:
         mine = (row.backend, row.config, row.round) == session
         if mine and begin <= row.window_begin_ns and row.window_end_ns <= end + 1_000_000_000:
-            yield row.window_begin_ns, row.window_end_ns, _place(row)
-
-
-def _place(row: rows.MeasurementRow) -> str:
-    """`b4/c2`: the point's id without its backend and config."""
-    return "/".join(row.point.split("/")[-2:])
+            place = "/".join(row.point.split("/")[-2:])  # `b4/c2`
+            yield row.window_begin_ns, row.window_end_ns, place
