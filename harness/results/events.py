@@ -53,7 +53,7 @@ class Note(Line):
 
 @dataclass(frozen=True, slots=True)
 class MeasuredAgain(Line):
-    """A rate of a capacity search whose first measurement was doubtful."""
+    """What steers a search, and whose measurement was doubtful: a rate, or a config's point."""
 
     EVENT = "measured_again"
     point: str

@@ -171,7 +171,7 @@ class Rounds:
         """
         early = round_ == 0 and self._scenario.budget is not None
 
-        def place(item: tuple[str, list[Point]]) -> tuple[bool, tuple[tuple[str, str], ...]]:
+        def place(item: tuple[str, list[Point]]) -> tuple[bool, list[tuple[str, str]]]:
             return early and item[0] != DEFAULT_CONFIG, _environment(self._specs[backend][item[0]])
 
         for wave in self._waves(backend, round_, points):
@@ -216,8 +216,7 @@ class Rounds:
         settings, planned = self._scenario.measurement, {p.id for p in self._points}
         if not self.shard.whole:
             return
-        rows = summarize(r for r in self._state.rows if r.point in planned)
-        for row in rows:
+        for row in summarize(r for r in self._state.rows if r.point in planned):
             found, measured = width(row, self.targets), len(row.every)
             why = (
                 "narrow enough" if found.worst <= 1
@@ -270,7 +269,8 @@ class Rounds:
         if round_ > 0:
             yield [p for p in points if p.backend == backend]
             return
-        while asked := self._next(backend):
+        again, rows = self._selection.disturbed, self._state.rows
+        while asked := self._next(backend) or self._state.again(again(backend, rows)):
             mine = [p for p in self._points if p.backend == backend and p.config in asked]
             mine = [p for p in mine if self._state.missing(p, 0)]
             if not mine:
@@ -297,9 +297,9 @@ class Rounds:
         return True
 
 
-def _environment(spec: AnyBackend) -> tuple[tuple[str, str], ...]:
+def _environment(spec: AnyBackend) -> list[tuple[str, str]]:
     """The server's, for grouping."""
-    return tuple(sorted(spec.variables.items())) if isinstance(spec, ServedSettings) else ()
+    return sorted(spec.variables.items()) if isinstance(spec, ServedSettings) else []
 
 
 def heaviness(point: Point) -> tuple[bool, bool, float, float]:

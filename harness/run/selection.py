@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
 
@@ -11,6 +12,7 @@ from harness.analysis.constraints import satisfies
 from harness.analysis.differences import Differences
 from harness.analysis.metrics import CONFIRMATION
 from harness.analysis.summary import SummaryRow, summarize
+from harness.measure.validity import causes
 from harness.results.rows import FailureRow, MeasurementRow
 from harness.scenario.spec.scenario import Scenario
 from harness.scenario.variants import DEFAULT_CONFIG
@@ -19,6 +21,8 @@ from harness.search.choose import kept_configs, next_configs
 from harness.search.contenders import contenders
 from harness.search.space import goal, spaces
 
+AGAIN = 2
+"""Simulated in benchmarks/disturbed_search.py."""
 Name = tuple[str, str]
 """Backend and config."""
 
@@ -40,6 +44,7 @@ class Selection:
         """Whether the budget kept something from being measured again."""
         self._began = time.monotonic() - spent
         self._seconds: list[float] = []
+        self._tried_again = Counter[str]()
 
     @property
     def searching(self) -> bool:
@@ -73,6 +78,21 @@ class Selection:
             return unfinished
         first = [r for r in rows if r.round == 0 and r.backend == backend]
         return next_configs(self.spaces[backend], self.goal, first, done)
+
+    def disturbed(self, backend: str, rows: Sequence[MeasurementRow]) -> list[MeasurementRow]:
+        """Of the first round what a climb over configs went by although something disturbed it, to
+        be measured again before it decides: one config's points, each `AGAIN` times at most, within
+        the budget; empty where nothing was left alone.
+        """
+        first = [r for r in rows if (r.backend, r.round) == (backend, 0)]
+        busy = [r for r in first if causes(r.flags)]
+        due = [r for r in busy if self._tried_again[r.point] < AGAIN]
+        climbs = self.open_ended and self.varied(backend) and len(busy) < len(first)
+        if not (due and climbs) or self.too_late(0, ""):
+            return []
+        due = [r for r in due if r.config == due[0].config]
+        self._tried_again.update(r.point for r in due)
+        return due
 
     def repeated(
         self, rows: Sequence[MeasurementRow], failures: Sequence[FailureRow], round_: int

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import traceback
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from harness.errors import UnexpectedError
 from harness.results import rows
-from harness.results.events import Event, JournalLine, Note, Observer, Spent
+from harness.results.events import Event, JournalLine, MeasuredAgain, Note, Observer, Spent
 from harness.results.store import RunData, RunStore
 from harness.run.ceiling import Ceilings
 from harness.scenario.points import Point
@@ -73,6 +73,16 @@ class RunState:
         else:
             self.capacities.append(row)
         self.measured.add((row.point, row.round))
+
+    def again(self, found: Sequence[rows.MeasurementRow]) -> list[str]:
+        """Measurements are to be made anew in their round, and of what then stands in the journal
+        the last line counts; their configs.
+        """
+        for row in found:
+            self.add(MeasuredAgain(row.point, row.round, row.flags))
+            self.rows.remove(row)
+            self.measured.remove((row.point, row.round))
+        return [row.config for row in found]
 
     def fail(self, point: Point, round_: int, error: Exception, log: str) -> None:
         """A point could not be measured in a round; `log` is given a traceback that helps."""

@@ -30,7 +30,8 @@ def contenders(
 ) -> list[SummaryRow]:
     """The points to measure again, the best one first; empty when the choice is made.
 
-    Points of a single round, which a search gave up, and INVALID ones are none. Where no point is
+    Points of a single round, which a search gave up, and INVALID ones are none; one of which all
+    other rounds were disturbed is measured again until it can be compared. Where no point is
     shown to hold the constraints, it is those that may hold them. A Pareto front has no best
     point, so nothing is to be told apart. `run` knows all points of the run; without
     it `rows` are all.
@@ -38,11 +39,11 @@ def contenders(
     if goal.objective.pareto:
         return []
     run = run or Differences(rows)
-    rows = [row for row in ranked(rows) if row.rounds > 1 and _may_hold(row, goal)]
+    rows = [row for row in ranked(rows) if len(row.every) > 1 and _may_hold(row, goal)]
     held = [row for row in rows if satisfies(row, goal.bounds) == "yes"]
     if not rows:
         return []
-    best = max(held or rows, key=lambda row: score(row, goal))
+    best = max(held or rows, key=lambda row: (row.rounds > 1, score(row, goal)))
     others: dict[tuple[str, str], SummaryRow] = {}
     for row in rows:
         name = row.backend, row.config
@@ -56,14 +57,14 @@ def _may_hold(row: SummaryRow, goal: Goal) -> bool:
     if breaks(row, goal):
         return False
     open_ = (row.value(n) for n, b in goal.bounds.items() if holds(row, n, b) == "unknown")
-    return all(value is not None and value.low is not None for value in open_)
+    return row.rounds < 2 or all(v is not None and v.low is not None for v in open_)
 
 
 def _is_open(best: SummaryRow, row: SummaryRow, goal: Goal, run: Differences) -> bool:
     """Whether the row may be better than the best, or worse by more than what matters."""
     ratio = run.advantage(best, row, goal.objective, LEVEL)
     if ratio is None or ratio.low is None or ratio.high is None or ratio.low > 1:
-        return False
+        return row.rounds < 2
     zone = 1 + goal.indifference
     # the low end too: where rounds are missing, the better within rounds may have the worse value
     return ratio.high > zone or ratio.low < 1 / zone or satisfies(row, goal.bounds) == "unknown"

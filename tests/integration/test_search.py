@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 from support.killed import measured, run_and_kill
 
+import harness
+from harness.measure import validity
 from harness.measure.validity import causes
-from harness.results.events import Best, Reached
+from harness.results.events import Best, MeasuredAgain, PointStarted, Reached
+from harness.results.rows import MeasurementRow
 from harness.results.store import read_run
 from harness.run.selection import Selection
 from harness.scenario.reading.loader import load
@@ -213,3 +216,29 @@ def test_rounds_are_added_for_what_may_be_the_best_and_for_nothing_else(tmp_path
     again = run_cli("run", "--resume", run, "-q", "--no-report")
     assert again.returncode in (0, 4), again.stderr
     assert measured(run) == before
+
+
+def test_a_climb_measures_again_what_was_disturbed(tmp_path, monkeypatch):
+    """It is loaded anew, into the server that had it before; what it had at first stays written."""
+    begun, seen = [], Counter()
+
+    def watch(event):
+        if isinstance(event, PointStarted):
+            begun.append(event.point)
+
+    def cpus(*_):
+        seen[begun[-1]] += 1
+        if "mb4" in begun[-1] and seen[begun[-1]] == 1:
+            yield validity.Finding("foreign_load", "others used 90 % of the CPUs of this run")
+
+    monkeypatch.setattr(validity, "check_cpus", cpus)
+    search = "method: quick, rounds_max: 1, confirm: 0"
+    path = write(tmp_path, "max_batch_size: [4, 8]", 2, [1], search)
+    harness.run(path, output=tmp_path / "run", progress=watch)
+    found = read_run(tmp_path / "run")
+    assert not found.failures
+    assert [line.point for line in found.rows(MeasuredAgain)] == ["t/mb4/b1/c1"]
+    first = [r for r in found.rows(MeasurementRow) if (r.round, r.config) == (0, "mb4")]
+    assert [bool(causes(row.flags)) for row in first] == [True, False]
+    assert not any(causes(row.flags) for row in found.measurements)
+    assert len(list((tmp_path / "run" / "logs").glob("r0-*-server.log"))) == 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from support.rows import capacity, measurement
 from harness.analysis.metrics import ADDED, CONFIRMATION
 from harness.analysis.summary import summarize
 from harness.measure.distribution import counts_of
+from harness.results.events import MeasuredAgain
 from harness.results.rows import PERCENTILES, MeasurementRow
 from harness.results.store import RunStore, read_run
 from harness.run.rounds import Rounds
@@ -71,6 +73,51 @@ def test_a_config_that_takes_no_batch_does_not_end_a_climb(store: RunStore) -> N
             state.add_result(measured(point.id, point.config, 100.0 - len(asked), 0))
     assert not any("mb4" in config for config in asked)
     assert any(config.startswith("i2") for config in asked)
+
+
+def climbed(
+    rounds: Rounds, state: RunState, busy: Mapping[str, int], step: float = 10.0
+) -> Counter[str]:
+    """Climb in the first round; how often each config was measured. The more instances and the
+    larger batches, the better; the configs in `busy` are disturbed so many times.
+    """
+    seen = Counter[str]()
+    for config, points in rounds.in_order("t", 0, rounds.wanted(0)):
+        place = sum(int(part[-1]) for part in config.removeprefix("default").split("-") if part)
+        for p in points:
+            seen[config] += 1
+            loud = seen[config] <= busy.get(config, 0)
+            row = measured(p.id, config, (100.0 + step * place) / (1 + loud), 0)
+            state.add_result(replace(row, flags=("foreign_load",) if loud else ()))
+    return seen
+
+
+@pytest.mark.parametrize(("times", "top"), [(1, True), (2, True), (3, False)])
+def test_a_climb_goes_by_what_was_disturbed_once_it_was_measured_again(
+    store: RunStore, tmp_path: Path, times: int, top: bool
+) -> None:
+    """The best lies behind the default's two neighbours, which were disturbed."""
+    rounds, state = made(store, scenario(search="quick"))
+    seen, again = climbed(rounds, state, {"i2-mb8": times, "i1-mb16": times}), min(times, 2)
+    assert ("i2-mb16" in seen) == top
+    assert (seen["default"], seen["i1-mb16"]) == (1, again + 1)
+    done = read_run(tmp_path / "run")
+    (row,) = (r for r in done.measurements if r.config == "i1-mb16")
+    assert (row in state.rows, bool(row.flags)) == (True, not top)
+    assert [line.point for line in done.rows(MeasuredAgain)].count(row.point) == again
+
+
+def test_what_is_disturbed_is_not_measured_again_where_all_is_or_the_budget_is_spent(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick, every = scenario(search="quick"), dict.fromkeys(["default", "i2-mb8", "i1-mb16"], 9)
+    rounds, state = made(store, quick)
+    assert set(climbed(rounds, state, every, step=-10.0).values()) == {1}
+    grid = scenario(search="grid")
+    assert set(climbed(*made(store, grid), {"i2-mb8": 1}).values()) == {1}
+    rounds, state = made(store, quick)
+    monkeypatch.setattr(rounds._selection, "too_late", lambda *config: config == (0, ""))
+    assert set(climbed(rounds, state, {"i2-mb8": 1}).values()) == {1}
 
 
 def test_reasons_of_an_added_round_are_those_of_its_points(store: RunStore) -> None:

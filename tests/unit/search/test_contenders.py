@@ -155,3 +155,18 @@ def test_an_invalid_point_is_no_best_to_compare_with() -> None:
     rows = rows_of(b=[100, 103, 98], c=[95, 104, 99])
     rows += [measured("a", 300 + r, r, flags=("client_near_ceiling",)) for r in range(3)]
     assert asked(rows, aim()) == ["b", "c"]
+
+
+def test_what_was_disturbed_in_all_rounds_but_one_is_measured_again() -> None:
+    """Its one round has no interval: nothing could be recommended beside it, nor confirmed."""
+    rows = rows_of(a=[100, 101, 99], b=[80, 81, 79], c=[60, 60.5, 59.5])
+    busy = [measured("d", 90, r, flags=("foreign_load",) * (r > 0)) for r in range(3)]
+    assert choose(summarize([*rows, *busy]), THROUGHPUT, {}).recommended is None
+    assert asked([*rows, *busy], aim()) == ["a", "d"]
+    near = aim(bounds={"latency_p50_ms": {"max": 10.5}})  # a has 10, d had 11.1: shown by no round
+    assert asked([*rows, *busy], near) == ["a", "d"]
+    busy += [measured("d", 91, 3)]
+    assert asked([*rows, *busy], aim()) == []
+    chosen = choose(summarize([*rows, *busy]), THROUGHPUT, {}).recommended
+    assert chosen is not None
+    assert chosen.config == "a"
