@@ -120,11 +120,13 @@ def _dry_run(scenario: Scenario, as_json: bool) -> int:
 def finish(ended: Ended, *, quiet: bool, as_json: bool, report: bool) -> int:
     """Write the reports, print the table and the paths; the exit code."""
     from harness.run.execute import INTERRUPTED
+    from harness.system.text import harness_command
 
     try:
         return _finish(ended, quiet=quiet, as_json=as_json, report=report)
     except KeyboardInterrupt:  # what was measured is in the run directory
-        click.echo(f"interrupted; write the report with: harness report {ended.path}", err=True)
+        command = harness_command("report", ended.path)
+        click.echo(f"interrupted; write the report with: {command}", err=True)
         return INTERRUPTED
 
 

@@ -6,7 +6,6 @@ The directory of a calibration holds `plan.json` and a run directory for each of
 from __future__ import annotations
 
 import json
-import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -23,6 +22,7 @@ from harness.run.execute import Ended, Watch, default_directory, reread, resume,
 from harness.scenario.points import expand
 from harness.scenario.reading.loader import LoadedScenario, load
 from harness.system.files import read_bytes, write_text
+from harness.system.text import harness_command
 from harness.version import __version__
 
 PLAN = "plan.json"
@@ -118,7 +118,7 @@ def read_plan(directory: Path) -> Plan:
     except (OSError, ValueError, TypeError) as error:
         raise UsageError(
             f"{directory} is no calibration: it has no {PLAN} that can be read",
-            fix=f"harness run --resume {shlex.quote(str(directory))} finishes a run; a calibration "
+            fix=f"{harness_command('run', '--resume', directory)} finishes a run; a calibration "
             "by an earlier version was one run, and has to be begun anew",
         ) from error
 
@@ -155,7 +155,7 @@ def conclude(directory: Path) -> Concluded:
     if not found.tests:
         raise InconclusiveError(
             "no point is valid in at least eight rounds of every run, so nothing can be compared",
-            fix=f"harness report {shlex.quote(str(_run(directory, 1)))} says what is wrong with "
+            fix=f"{harness_command('report', _run(directory, 1))} says what is wrong with "
             "each point",
         )
     first = every[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from harness.run.execute import Ended, resume, start
 from harness.run.rounds import Extra
 from harness.scenario.reading.loader import LoadedScenario, load
 from harness.scenario.spec.scenario import Scenario
+from harness.system.text import harness_command
 
 TURN = "100ms"
 """Of turns on the CPU: shorter than what else a machine does, longer than a few requests."""
@@ -130,7 +130,7 @@ def finish(directory: Path, watch: Watch, most: int = LOOKS[-1]) -> tuple[Ended,
     if len(names) != 2:
         raise UsageError(
             f"{directory} measures {len(names)} backends, not two that are compared",
-            fix=f"harness run --resume {shlex.quote(str(directory))}",
+            fix=harness_command("run", "--resume", directory),
         )
     blocks = Blocks(names[0], names[1], _looks(specs, most))
     return resume(directory, watch, extra=blocks.extra()), blocks

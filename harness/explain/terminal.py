@@ -6,7 +6,6 @@ What it says of figures and flags is that of `sections/point_detail.py`.
 from __future__ import annotations
 
 import difflib
-import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -34,6 +33,7 @@ from harness.report.sections.capacity import OUTCOMES, line
 from harness.report.sections.point_detail import conditions, measured, ms, round_name, seen
 from harness.report.sections.points import status_cell
 from harness.results.store import RunData
+from harness.system.text import harness_command
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -62,7 +62,7 @@ def explained(data: RunData, point: str) -> Explanation:
         hint = did_you_mean(*difflib.get_close_matches(point, rows, n=1, cutoff=0.5))
         raise UsageError(
             f"{data.path} has no point '{point}'{hint}",
-            fix=f"harness explain {shlex.quote(str(data.path))} lists its points",
+            fix=f"{harness_command('explain', data.path)} lists its points",
         )
     return explain(rows[point], data.path)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -77,7 +78,7 @@ def _value(name: str, text: str) -> Given:
     except ValueError as error:
         raise UsageError(
             f"input {name}: '{text[:80]}' is neither an image, .npy or .npz file, nor JSON",
-            fix=f"--input '{name}=[[1, 2, 3]]'",
+            fix=f"--input {shlex.quote(f'{name}=[[1, 2, 3]]')}",
         ) from error
     if array.dtype.kind not in "biufU":
         raise UsageError(f"input {name}: '{text[:80]}' holds neither numbers nor strings alone")

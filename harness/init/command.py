@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,6 +89,7 @@ def _make(subject: Subject, output: Path, asker: Asker) -> tuple[LoadedScenario,
 def _say(loaded: LoadedScenario, notes: list[str], *, as_json: bool) -> None:
     from harness.system.credentials import outward
     from harness.system.output import print_json
+    from harness.system.text import harness_command
     from harness.validate.overview import overview
     from harness.validate.words import measures
 
@@ -104,6 +104,6 @@ def _say(loaded: LoadedScenario, notes: list[str], *, as_json: bool) -> None:
     lines = [
         *(f"note: {note}" for note in notes),
         f"{loaded.path}: written: {measures(loaded.scenario)}, about {minutes}:{seconds:02d}",
-        f"next: harness run {shlex.quote(str(loaded.path))} --dry-run",
+        f"next: {harness_command('run', loaded.path, '--dry-run')}",
     ]
     click.echo(outward("\n".join(lines)))

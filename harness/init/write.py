@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from harness.init.backends import Runnable
 from harness.init.found import Found, FoundInput
 from harness.scenario.reading.loader import LoadedScenario, load_text
 from harness.scenario.writing import flow, one_line
+from harness.system.text import harness_command
 
 DATA = {
     "image": "images instead: data: {files: [a.jpg], mean: [0.485, 0.456, 0.406], "
@@ -55,10 +55,10 @@ def _head(output: Path, came_from: str) -> Iterator[str]:
     yield f"# Written by `harness init` from {came_from}; every line is yours to change."
     yield "# docs/scenario.md has every key."
     yield "#"
-    name = shlex.quote(output.name)
-    yield f"#   harness validate {name}"
-    yield f"#   harness run {name} --dry-run     # the points, and about how long they take"
-    yield f"#   harness run {name}"
+    run = harness_command("run", output.name)
+    yield f"#   {harness_command('validate', output.name)}"
+    yield f"#   {run} --dry-run     # the points, and about how long they take"
+    yield f"#   {run}"
 
 
 def _model(found: Found) -> Iterator[str]:

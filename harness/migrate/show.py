@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import Problem
 from harness.migrate.table import STATUSES, Outcome, Status
+from harness.system.text import harness_command
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -51,5 +51,5 @@ def summary(
     lines = [", ".join(counts), *(f"{path}: written" for path in written)]
     lines += [f"before it runs: {problem}" for problem in problems]
     if not problems:
-        lines.append(f"next: harness run {shlex.quote(str(written[0]))} --dry-run")
+        lines.append(f"next: {harness_command('run', written[0], '--dry-run')}")
     return "\n".join(lines)

@@ -18,6 +18,7 @@ import numpy as np
 from harness.errors import UsageError
 from harness.monitor.rates import Interval
 from harness.scenario.wording import counted
+from harness.scenario.writing import flow
 from harness.system.credentials import outward
 from harness.triton.counters.statistics import difference
 
@@ -25,7 +26,7 @@ SEED = 0
 _HEAD = """\
 # Traffic of '{model}' on {server}, recorded by `harness monitor` from {since}.
 # One arrival a line, in seconds; what follows a # is a comment. Replay it with
-#   load: {{trace: {file}}}
+#   load: {replay}
 # A server only counts: of an interval, the number of requests that ended in it is exact (those that
 # failed included), the times within it are drawn, uniform (seed {seed}). A request counts when it
 # ends, so later than it came by its latency. A replay begins with the first arrival.
@@ -41,6 +42,7 @@ class Recorder:
 
     def __init__(self, path: Path, model: str, server: str) -> None:
         self._path, self._model, self._server = path, model, server
+        self._replay = flow({"trace": path.name})
         self._rng = np.random.default_rng(SEED)
         self._begin_ns: int | None = None
         self.requests, self.seconds = 0, 0.0
@@ -91,7 +93,7 @@ class Recorder:
         self._write(
             outward(
                 _HEAD.format(model=self._model, server=self._server, since=since,
-                             file=self._path.name, seed=SEED)
+                             replay=self._replay, seed=SEED)
             )
         )  # fmt: skip
         return self
@@ -107,7 +109,7 @@ class Recorder:
         text = f"{self._path}: {counted(self.requests, 'request')} in {self.seconds:.1f} s{unknown}"
         if not self.requests:
             return f"{text}; nothing that could be replayed"
-        return f"{text}; replay: load: {{trace: {self._path.name}}}"
+        return f"{text}; replay: load: {self._replay}"
 
 
 def _batch(interval: Interval, model: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import signal
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -13,6 +12,7 @@ from harness.errors import ServerError, UsageError
 from harness.system.environment import worker_env
 from harness.system.paths import cache_directory
 from harness.system.scratch import temporary_folder
+from harness.system.text import harness_command
 from harness.triton.repository.able import split_models
 from harness.triton.server.install import find
 from harness.triton.server.process import TritonServer
@@ -58,7 +58,7 @@ def _choose(repository: Path, only: Collection[str], say: Callable[[str], None])
     if not models:
         raise UsageError(
             f"{repository} holds no model that the embedded server can run",
-            fix=f"harness prepare --repository {shlex.quote(str(repository))}",
+            fix=harness_command("prepare", "--repository", repository),
         )
     return models
 

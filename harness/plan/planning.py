@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,6 +38,7 @@ from harness.report.model.decision import MARGIN
 from harness.report.model.manifest_facts import device_gpu, number
 from harness.results.rows import ServerOnlyRow
 from harness.results.store import RunData
+from harness.system.text import harness_command
 
 SCHEMA = "harness-plan/1"
 """Of `--json`: its number changes when a key is renamed, removed or means something else."""
@@ -289,7 +289,7 @@ def _none(found: Found, demand: Demand, card_mib: int | None, run: Path) -> Harn
         return InconclusiveError(
             f"no valid point of the run holds {target}, and "
             f"{labels.counted(len(found.invalid), 'point')} can't be believed: {point}, {why}",
-            fix=f"measure again what it says: harness explain {shlex.quote(str(run))} {point}",
+            fix=f"measure again what it says: {harness_command('explain', run, point)}",
         )
     near = (
         f"; the lowest is {measured(found.nearest[1], 3)} ms at {found.nearest[0]}"

@@ -38,7 +38,7 @@ from harness.system import files
 from harness.system.credentials import cut, redact_all
 from harness.system.faults import cant_write, lacking
 from harness.system.files import inside, jsonable, read_bytes, remove_unfinished, write_text
-from harness.system.text import every_text, harmless
+from harness.system.text import every_text, harmless, harness_command
 
 JOURNAL, MANIFEST, LOCK = "journal.jsonl", "manifest.json", ".lock"
 FOLDERS = ("samples", "telemetry", "logs")
@@ -324,7 +324,7 @@ class RunStore(contextlib.AbstractContextManager["RunStore"]):
                 with contextlib.suppress(OSError):  # half a line would spoil what comes after it
                     os.ftruncate(self._journal, size)
                 found = cant_write(error, self.path / JOURNAL)
-                found.fix = f"make room, then: harness run --resume {self.path}"
+                found.fix = f"make room, then: {harness_command('run', '--resume', self.path)}"
                 raise found from error
 
     def close(self) -> None:
@@ -343,7 +343,7 @@ def _require_new(path: Path) -> None:
     if (path / MANIFEST).exists():
         raise RunDirectoryError(
             f"{path} already holds a run",
-            fix=f"harness run --resume {path}, or give another --output",
+            fix=f"{harness_command('run', '--resume', path)}, or give another --output",
         )
     if path.is_dir() and not {p.name for p in path.iterdir()} <= OURS:
         raise RunDirectoryError(f"{path} is not empty", fix="give another --output")

@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -150,7 +151,7 @@ class _Making:
         if lacks := [n for n in ("numpy", "pydantic") if n not in packages]:
             raise InterpreterError(
                 f"environment {self.name}: {python} has no {' and no '.join(lacks)}",
-                fix=f"{python} -m pip install {' '.join(lacks)}",
+                fix=shlex.join([python, "-m", "pip", "install", *lacks]),
             )
         return version, packages
 

@@ -26,6 +26,7 @@ from harness.scenario.spec.scenario import Scenario
 from harness.search.best_config import write_best
 from harness.system.paths import cache_directory
 from harness.system.scratch import temporary_folder
+from harness.system.text import harness_command
 
 INTERRUPTED = 130
 """Exit code of a run that was interrupted, as shells give it for the signal."""
@@ -42,7 +43,7 @@ class Ended:
 
     def how_to_finish(self, command: str) -> str:
         """What to tell the user of an interrupted one; `command` is the subcommand."""
-        return f"interrupted; finish it with: harness {command} --resume {self.path}"
+        return f"interrupted; finish it with: {harness_command(command, '--resume', self.path)}"
 
 
 def start(

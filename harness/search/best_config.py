@@ -16,6 +16,7 @@ Made from the run directory and the files that it names; `harness report` makes 
 from __future__ import annotations
 
 import difflib
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from harness.results.events import Best
 from harness.results.store import MANIFEST, RunData
 from harness.scenario.variants import DEFAULT_CONFIG
 from harness.system.files import copy_regular, inside, write_text
+from harness.system.text import harness_command
 from harness.triton.metadata import proto
 from harness.triton.repository.change import CONFIG, read_config
 from harness.triton.repository.write import TITLES
@@ -314,7 +316,7 @@ def _settings(text: str) -> list[str]:
 def _readme(
     picked: Picked, model: str, difference: str, env: Mapping[str, str], configs: Sequence[str]
 ) -> str:
-    variables = "".join(f"{k}={v} " for k, v in env.items())
+    variables = "".join(f"{k}={shlex.quote(v)} " for k, v in env.items())
     tied = f"Can't be told apart from it: {', '.join(picked.tied)}.\n" if picked.tied else ""
     shown = f"```diff\n{difference}```" if difference else "It is the default configuration."
     return (
@@ -330,12 +332,12 @@ def _serving(variables: str, configs: Sequence[str]) -> str:
     message = proto()
     found = [message.from_text(text, message.ModelConfig()) for text in configs]
     serves = {c.parameters["serve"].string_value for c in found if "serve" in c.parameters}
-    server = f"`{variables}tritonserver --model-repository=$PWD/{BEST}`"
+    server = f'`{variables}tritonserver --model-repository="$PWD"/{BEST}`'
     lines = [f"Serve it from this folder's parent with a Triton of the same version: {server}."]
     if all((c.backend or c.platform) in ("python", "ensemble") for c in found):
         lines = [
             "Serve it from this folder's parent:\n",
-            f"    {variables}harness triton serve --repository {BEST}\n",
+            f"    {variables}{harness_command('triton', 'serve', '--repository', BEST)}\n",
             f"or with any Triton of the same version: {server}.",
         ]
     if "onnxruntime" in serves:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from typing import TypeVar, cast
 
@@ -21,6 +22,11 @@ def harmless(text: str) -> str:
     So it moves no cursor, ends no file, and shows its characters in the order that they have.
     """
     return _HARMFUL.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def harness_command(*words: object) -> str:
+    """A command of ours as it is typed into a shell: a path may have spaces."""
+    return shlex.join(["harness", *map(str, words)])
 
 
 def every_text(value: T, change: Callable[[str], str]) -> T:

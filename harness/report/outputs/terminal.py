@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from harness.report.sections.capacity import capacities, line, name
 from harness.report.sections.first_page import verdict
 from harness.report.sections.notes import disturbances, unmeasured
 from harness.results.grouping import grouped
+from harness.system.text import harness_command
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
@@ -56,8 +56,8 @@ def _more(context: Context) -> list[Text]:
     from rich.text import Text
 
     points = [r.point for r in context.rows if r.rounds and not r.valid]
-    command = f"harness explain {shlex.quote(str(context.data.path))}"
-    return [Text(f"more about an invalid point: {command} {p}", style="dim") for p in points[:1]]
+    commands = [harness_command("explain", context.data.path, p) for p in points[:1]]
+    return [Text(f"more about an invalid point: {c}", style="dim") for c in commands]
 
 
 def _failures(context: Context) -> list[Text]:

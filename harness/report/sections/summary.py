@@ -15,6 +15,7 @@ from harness.report.sections import capacity, first_page, notes, points
 from harness.report.sections.answer import answer
 from harness.report.sections.colocated import models_line
 from harness.report.sections.glossary import glossary
+from harness.system.text import harness_command
 
 
 def section(context: Context) -> parts.Section:
@@ -137,5 +138,6 @@ def _interrupted(context: Context) -> list[str]:
     return [
         f"This run did not reach its end: it has {has}, "
         f"{labels.rounds_text((*context.rows, *context.searched))} a point. Finish it with "
-        f"harness run --resume {context.data.path}; intervals are over the rounds that are there."
+        f"{harness_command('run', '--resume', context.data.path)}; "
+        "intervals are over the rounds that are there."
     ]

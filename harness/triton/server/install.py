@@ -15,6 +15,7 @@ import importlib.util
 import os
 import platform
 import secrets
+import shlex
 import shutil
 import subprocess
 import sys
@@ -257,7 +258,7 @@ def _why(output: str) -> str:
 
 def _pip_fix() -> str:
     if importlib.util.find_spec("pip") is None:
-        return f"{sys.executable} -m ensurepip"
+        return shlex.join([sys.executable, "-m", "ensurepip"])
     return (
         f"on a machine with a network: pip download --no-deps {REQUIREMENT}; then copy the wheel "
         "here and: pip install --no-deps WHEEL"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,12 @@ def test_text_is_values_too() -> None:
 def test_what_is_no_input_is_refused(named: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         read_given([], [named])
+
+
+def test_the_way_to_say_it_is_quoted_as_the_shell_reads_it() -> None:
+    with pytest.raises(UsageError) as caught:
+        read_given([], ["it's=[1"])
+    assert shlex.split(str(caught.value.fix)) == ["--input", "it's=[[1, 2, 3]]"]
 
 
 def test_files_that_hold_nothing_are_refused(tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from ruamel.yaml import YAML
 from support.intervals import SOME, ZERO, counted, reading
 
 from harness.errors import UsageError
@@ -48,6 +50,15 @@ def test_the_file_says_what_it_is(tmp_path: Path) -> None:
     assert "times within it are drawn" in text
     assert "# 0.000 s to 1.000 s: 5 requests, 2 of them failed, 4.00 inferences a request" in text
     assert recorder.words.endswith("5 requests in 1.0 s; replay: load: {trace: t}")
+
+
+def test_a_name_that_is_no_plain_yaml_can_be_replayed(tmp_path: Path) -> None:
+    name = "mon, #1: {a}.trace"
+    with Recorder(tmp_path / name, "a", "s") as recorder:
+        recorder.add(counted(0, 1, 3))
+        (hint,) = re.findall(r"^#   (load: .*)$", (tmp_path / name).read_text(), re.MULTILINE)
+    assert recorder.words.endswith(f"replay: {hint}")
+    assert YAML(typ="safe").load(hint) == {"load": {"trace": name}}
 
 
 def test_what_is_not_known_has_no_arrivals_and_its_time(tmp_path: Path) -> None:

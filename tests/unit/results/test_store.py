@@ -1,6 +1,7 @@
 import json
 import os
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -211,8 +212,16 @@ def test_create_refuses_a_run_and_says_how_to_resume(run):
     before = (run / MANIFEST).read_bytes(), (run / JOURNAL).read_bytes()
     with pytest.raises(RunDirectoryError, match="already holds a run") as caught:
         RunStore.create(run, {"new": True})
-    assert f"--resume {run}" in caught.value.fix
+    assert caught.value.fix == f"harness run --resume {run}, or give another --output"
     assert before == ((run / MANIFEST).read_bytes(), (run / JOURNAL).read_bytes())
+
+
+def test_a_path_in_what_to_type_is_quoted(run):
+    odd = run.rename(run.parent / "it's $(b)")
+    with pytest.raises(RunDirectoryError) as caught:
+        RunStore.create(odd, {})
+    command = caught.value.fix.removesuffix(", or give another --output")
+    assert shlex.split(command) == ["harness", "run", "--resume", str(odd)]
 
 
 def test_create_refuses_other_people_s_files(tmp_path):

@@ -140,11 +140,16 @@ def test_an_interpreter_that_is_not_there(written: str, folder: Path, tmp_path: 
     assert "there is no" in error(make(f"{{python: {written}}}", tmp_path)).message
 
 
-def test_an_interpreter_without_what_a_worker_needs(folder: Path) -> None:
+def test_an_interpreter_without_what_a_worker_needs(folder: Path, tmp_path: Path) -> None:
     python = (folder / "python").read_text()
     found = error(make(f"{{python: {python}}}", folder))
     assert "has no numpy and no pydantic" in found.message
     assert found.fix == f"{python} -m pip install numpy pydantic"
+    odd = tmp_path / "my python"
+    odd.write_text(f'#!/bin/sh\nexec {python} "$@"\n')
+    odd.chmod(0o755)
+    found = error(make(f"{{python: '{odd}'}}", folder))
+    assert found.fix == f"'{odd}' -m pip install numpy pydantic"
 
 
 def test_a_program_that_is_no_python(folder: Path) -> None:

@@ -51,6 +51,11 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_a_directory_with_spaces_is_quoted_in_what_to_type() -> None:
+    said = execute.Ended(Path("my run"), interrupted=True).how_to_finish("compare")
+    assert said == "interrupted; finish it with: harness compare --resume 'my run'"
+
+
 @pytest.mark.parametrize("number", [
     signal.SIGTERM,  # the others are sent to a whole harness in tests/integration
     *(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGHUP, signal.SIGINT)),

@@ -116,7 +116,7 @@ def test_what_the_directory_needs_is_said() -> None:
     assert "files of the harness's cache" in away
     native = _serving("", [config("onnxruntime")])
     assert embedded not in native
-    assert "tritonserver --model-repository=$PWD/best" in native
+    assert 'tritonserver --model-repository="$PWD"/best' in native
     steps = 'platform: "ensemble" ensemble_scheduling { step { model_name: "a" } }'
     assert "The ensemble's steps are not here" in _serving("", [steps])
 

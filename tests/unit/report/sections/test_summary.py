@@ -62,9 +62,9 @@ def test_summary_is_against_batch_size(offline: Context) -> None:
 
 
 def test_the_command_that_finishes_a_run_names_its_path(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "r", backends=CPU_BACKENDS[:1], complete=False)
+    run = write_run(tmp_path / "my run", backends=CPU_BACKENDS[:1], complete=False)
     banner = banners(build_context(read_run(run)))[0]
-    assert f"harness run --resume {run}; " in banner
+    assert f"harness run --resume '{run}'; " in banner
 
 
 def test_failures_are_a_banner(cpu: Context) -> None:
