@@ -22,14 +22,14 @@ BROKEN = "class TritonPythonModel:\n    def initialize(self, args): raise ValueE
 GOOD = "class TritonPythonModel:\n    def execute(self, requests): return []\n"
 
 
-def serve(tmp_path: Path, code: str) -> subprocess.Popen[str]:
-    version = tmp_path / "models" / "m" / "1"
+def serve(tmp_path: Path, code: str, models: str = "models") -> subprocess.Popen[str]:
+    version = tmp_path / models / "m" / "1"
     version.mkdir(parents=True)
     (version / "model.py").write_text(code)
     (version.parent / "config.pbtxt").write_text(CONFIG)
     (tmp_path / "temporary").mkdir()
     command = [sys.executable, "-m", "harness", "triton", "serve", "--repository",
-               str(tmp_path / "models")]  # fmt: skip
+               str(tmp_path / models)]  # fmt: skip
     with socket.socket() as a, socket.socket() as b, socket.socket() as c:
         for name, found in (("http", a), ("grpc", b), ("metrics", c)):
             found.bind(("127.0.0.1", 0))
@@ -49,12 +49,11 @@ def test_the_log_that_an_error_names_is_there(tmp_path: Path) -> None:
     assert "not today" in Path(named.pop()).read_text()
 
 
-def test_nothing_is_left_when_all_went_well(tmp_path: Path) -> None:
-    with serve(tmp_path, GOOD) as process:
+@pytest.mark.parametrize("models", ["models", "it's my $(false)"])
+def test_nothing_is_left_when_all_went_well(tmp_path: Path, models: str) -> None:
+    with serve(tmp_path, GOOD, models) as process:
         assert process.stdout is not None
-        for line in process.stdout:
-            if "Ctrl-C" in line:
-                break
+        assert any("Ctrl-C" in line for line in process.stdout)  # its Python stub has started
         assert len(list((tmp_path / "temporary").iterdir())) == 1
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -78,6 +80,7 @@ def command(
         *(["--disable-auto-complete-config"] if prepared else []), *args,
     ]  # fmt: skip
     env = {**QUIET, **env}  # a container inherits nothing
+    repository = _plain(repository.resolve())
     if isinstance(install, Container):
         name = install.new_name()
         argv = install.run(name, repository, ports, list(env), options)
@@ -85,8 +88,8 @@ def command(
         afterwards = shm.removal(prefix, install.removal(name))
         return Command(argv, {**os.environ, **env}, afterwards, find_pid)
     own = [
-        str(install.binary.absolute()), f"--model-repository={repository.resolve()}",
-        f"--backend-directory={install.backends.absolute()}",
+        str(install.binary.absolute()), f"--model-repository={repository}",
+        f"--backend-directory={_plain(install.backends.absolute())}",
         f"--cache-directory={install.caches.absolute()}",
         *(f"--{s}-{what}" for s in SERVICES for what in (f"address={HOST}", f"port={ports[s]}")),
     ]  # fmt: skip
@@ -98,6 +101,17 @@ def command(
         [*before, *own, *map(_absolute, options)], environment(install, env), shm.removal(prefix),
         trace=trace, cwd=install.backends.absolute(),
     )  # fmt: skip
+
+
+def _plain(path: Path) -> Path:
+    """The path, or where a shell would take it apart a link to it: Triton's Python backend starts
+    its stubs by `bash -c`, and quotes nothing.
+    """
+    if shlex.quote(str(path)) == str(path):
+        return path
+    link = Path(tempfile.mkdtemp(prefix="harness-"), "link")
+    link.symlink_to(path)
+    return link
 
 
 def _absolute(option: str) -> str:

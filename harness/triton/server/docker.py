@@ -67,7 +67,7 @@ class Container:
         if settings.network != "host":
             for port in ports.values():
                 command += ["--publish", f"{HOST}:{port}:{port}"]
-        targets = [repository.resolve()]
+        targets = [repository]
         for folder in self.folders:
             targets += [folder.resolve(), Path(os.path.abspath(folder))]  # noqa: PTH100 - links stay
         for target in dict.fromkeys(targets):
@@ -82,7 +82,7 @@ class Container:
         ]
         return [
             *command, *settings.args, settings.image, "tritonserver",
-            f"--model-repository={repository.resolve()}", *addresses, *server_args,
+            f"--model-repository={repository}", *addresses, *server_args,
         ]  # fmt: skip
 
     def pid(self, name: str) -> int | None:

@@ -136,3 +136,21 @@ def test_the_server_works_where_nothing_is_and_finds_the_users_files(
     assert f"--grpc-server-key={tmp_path}/key.pem" in run.argv
     assert f"--log-file={tmp_path}/new.log" in run.argv
     assert {"--log-verbose=1", "--model=key"} <= set(run.argv)
+
+
+@pytest.mark.parametrize("contained", [False, True])
+def test_paths_that_a_shell_would_take_apart_go_by_links(installed, tmp_path, contained):
+    (odd := tmp_path / "my $(models)").mkdir()
+    backends = installed.backends.rename(tmp_path / "back ends")
+    install = TritonInstall(tmp_path, installed.binary, backends, "0.7.0")
+    container = Container(DockerSettings(image="i"), tmp_path, None, ())
+    ran = container if contained else install
+    made = command(ran, odd, PORTS, "mine-", args=[], env={}, prepared=True)
+    options = dict(a.split("=", 1) for a in made.argv if "=" in a and a.startswith("--"))
+    repository = options["--model-repository"]
+    assert Path(repository).resolve() == odd and " " not in repository
+    if contained:
+        assert f"target={repository}" in " ".join(made.argv)
+    else:
+        assert Path(options["--backend-directory"]).resolve() == backends
+        assert " " not in options["--backend-directory"]
