@@ -8,10 +8,12 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -69,7 +71,7 @@ def explained(data: RunData, point: str) -> Explanation:
 
 def render(found: Explanation) -> Group:
     """Everything about a point, for a terminal of 80 columns or more."""
-    figures: list[RenderableType] = ["", _figures(found)] if found.rounds else []
+    figures: list[RenderableType] = [_Figures(found)] if found.rounds else []
     if (bound := bound_of(found.summary)) is not None:
         figures.append(Text(f"\n{bound.words}"))
     return Group(
@@ -122,14 +124,33 @@ def heading(text: str, note: str = "") -> Text:
 # ---------------------------------------------------------------------------------------- figures
 
 
-def _figures(found: Explanation) -> Table:
-    table = _columns("", "over rounds", "±", *map(round_name, found.rounds))
-    for name, interval, values in measured(found):
-        cells = [both_text(interval), spread_text(interval), *(ms(v) for v in values)]
-        table.add_row(name, *cells, style="" if interval else "dim")
-    for name, values in conditions(found):
-        table.add_row(name, "", "", *(ms(v) for v in values))
-    return table
+@dataclass(frozen=True, slots=True)
+class _Figures:
+    """The figures of a point, in tables of so few rounds that names and digits have their room."""
+
+    found: Explanation
+
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> Iterator[RenderableType]:
+        for rounds in range(len(self.found.rounds), 0, -1):
+            tables = [self._table(n, rounds) for n in range(0, len(self.found.rounds), rounds)]
+            widths = (Measurement.get(console, options.update(max_width=10_000), t) for t in tables)
+            if max(w.maximum for w in widths) <= options.max_width:
+                break
+        yield from (part for table in tables for part in ("", table))
+
+    def _table(self, begin: int, rounds: int) -> Table:
+        part = slice(begin, begin + rounds)
+        titles = [round_name(r).replace(" (", "\n(") for r in self.found.rounds[part]]
+        table = _columns("", *([] if begin else ["over rounds", "±"]), *titles)
+        for name, interval, values in measured(self.found):
+            cells = [] if begin else [both_text(interval), spread_text(interval)]
+            style = "" if interval else "dim"
+            table.add_row(name, *cells, *map(ms, values[part]), style=style)
+        for name, values in conditions(self.found):
+            table.add_row(name, *([] if begin else ["", ""]), *map(ms, values[part]))
+        return table
 
 
 # -------------------------------------------------------------------------- timeline, distribution
@@ -237,4 +258,5 @@ def _files(found: Explanation) -> Iterator[RenderableType]:
         yield heading("samples", "scheduled, sent, done in ns; status; caller")
     for r in found.rounds:
         missing = "" if r.timeline is not None else "  (not there)"
-        yield Text(f"{r.row.samples}{missing}", no_wrap=True, overflow="fold")
+        place = f"  {block}" if (block := r.row.details.get("block")) else ""
+        yield Text(f"{r.row.samples}{missing}{place}", no_wrap=True, overflow="fold")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from support import simulated_queue
-from support.rows import capacity
+from support.rows import capacity, measurement
 
 from harness.errors import UsageError
 from harness.explain.command import command
@@ -55,11 +55,27 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def said(*args: object) -> str:
-    result = CliRunner().invoke(command, [str(a) for a in args], env={"COLUMNS": "120"})
+def said(*args: object, columns: int = 120) -> str:
+    result = CliRunner().invoke(command, [str(a) for a in args], env={"COLUMNS": str(columns)})
     if result.exception is not None:
         raise result.exception
     return result.output
+
+
+@pytest.mark.parametrize("columns", [80, 100, 200])
+def test_many_rounds_leave_out_neither_names_nor_digits(tmp_path: Path, columns: int) -> None:
+    with RunStore.create(tmp_path / "run", {"scenario": {"scenario": "x"}}) as store:
+        for n in range(7):
+            details = {"block": f"CPU {n % 2} of here"}
+            store.append(measurement(round=n, throughput=1234.0 + n, flags=("foreign_load",),
+                                     samples=f"samples/{n}.parquet", details=details))  # fmt: skip
+    text = said(tmp_path / "run", "a/b1/c1", columns=columns)
+    figures = text.partition("\nflags")[0]
+    assert "…" not in figures and max(map(len, figures.splitlines())) <= columns
+    assert "samples/6.parquet  (not there)  CPU 0 of here" in text
+    rows = [line.split()[2:] for line in text.splitlines() if line.startswith("throughput, ")]
+    assert len(rows) == {80: 4, 100: 3, 200: 1}[columns]
+    assert [v for row in rows for v in row][-7:] == [f"1,{234 + n}" for n in range(7)]
 
 
 def test_everything_about_a_point_is_there(run: Path) -> None:
