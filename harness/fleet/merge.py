@@ -7,6 +7,7 @@ says on which it was made, and the intervals know it (`harness.analysis.cards`).
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -237,11 +238,14 @@ def _manifest(taken: Sequence[Taken], began: str) -> dict[str, object]:
         {
             "block": one.source.place.name, "kind": one.source.place.kind,
             "shard": str(one.source.shard), "rounds": sorted(one.rounds.values()),
-            "complete": one.source.data.complete,
+            "complete": one.source.data.complete, "command": one.source.command,
         }
         for one in taken
     ]  # fmt: skip
-    return {**first, "created": began, "machine": machine, "shards": shards}
+    command = ["harness", *sys.argv[1:]]
+    return {
+        **first, "created": began, "command": command, "machine": machine, "shards": shards,
+    }  # fmt: skip
 
 
 def journal_text(lines: Iterable[JournalLine]) -> str:

@@ -18,7 +18,7 @@ from harness.report.model.manifest_facts import (
     text,
 )
 from harness.results.manifest import differences
-from harness.results.store import RunData, read_run
+from harness.results.store import MANIFEST, RunData, read_run
 from harness.run.shard import Shard, shard_of
 
 LANES = "lanes"
@@ -46,6 +46,8 @@ class Source:
 
     data: RunData
     place: Place
+    command: Sequence[str] = ()
+    """What was typed; of a lane, for the run over several devices."""
 
     @property
     def shard(self) -> Shard:
@@ -112,6 +114,9 @@ def read_sources(directories: Sequence[Path]) -> list[Source]:
     found: dict[Path, Source] = {}
     for directory in directories:
         lanes = sorted((directory / LANES).glob("*/manifest.json"))
+        typed: Sequence[object] = ()
+        if lanes and (directory / MANIFEST).exists():
+            typed = sequence(read_run(directory, shown=False).manifest, "command")
         for path in [lane.parent for lane in lanes] or [directory]:
             if path.resolve() in found:
                 raise RunDirectoryError(f"{path} is named twice", fix="name each directory once")
@@ -124,7 +129,8 @@ def read_sources(directories: Sequence[Path]) -> list[Source]:
                     f"{path} is made of several run directories already",
                     fix="name those that it was made of",
                 )
-            found[path.resolve()] = Source(data, place_of(data.manifest))
+            command = tuple(map(str, typed or sequence(data.manifest, "command")))
+            found[path.resolve()] = Source(data, place_of(data.manifest), command)
     order = sorted(found.values(), key=lambda s: (s.shard.count, s.shard.index, _created(s)))
     return _named(order)
 

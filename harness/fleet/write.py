@@ -12,6 +12,7 @@ from pathlib import Path
 from harness.errors import RunDirectoryError
 from harness.fleet.merge import Merged, Taken, journal_text
 from harness.results.store import FOLDERS, JOURNAL, MANIFEST, OURS
+from harness.system.credentials import redact_all
 from harness.system.faults import cant_write
 from harness.system.files import atomic_write, inside, jsonable, require_regular, write_text
 
@@ -37,7 +38,7 @@ def write(merged: Merged, directory: Path) -> None:
             for source, name in _files(one):
                 _bring(source, directory / name)
         write_text(directory / JOURNAL, journal_text(merged.lines))
-        text = json.dumps(jsonable(merged.manifest), indent=2, allow_nan=False)
+        text = json.dumps(redact_all(jsonable(merged.manifest)), indent=2, allow_nan=False)
         write_text(directory / MANIFEST, text + "\n")
     except OSError as error:
         raise cant_write(error, directory) from error

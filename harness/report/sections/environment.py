@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 
 from harness.report.model.blocks import Table, listing, word
 from harness.report.model.context import Context
 from harness.report.model.labels import listed
 from harness.report.model.manifest_facts import (
+    Json,
     cpu_line,
     gib_text,
     gpus,
@@ -47,6 +49,7 @@ def machine_table(context: Context) -> Table:
         ("Harness", text(manifest, "harness_version")),
         ("Git commit", commit),
         ("Command", command or text(manifest, "command")),
+        *_parts(manifest),
         ("Run started", text(manifest, "created")),
         ("Host", text(manifest, "machine", "hostname")),
         ("Operating system", text(manifest, "machine", "os")),
@@ -67,6 +70,17 @@ def packages_table(context: Context) -> Table:
     return listing(found, {
         "Package": lambda f: word(str(f[0])), "Version": lambda f: word(str(f[1])),
     })  # fmt: skip
+
+
+def _parts(manifest: Json) -> Iterator[tuple[str, str]]:
+    """What a merged run is made of: where each part was measured, and by which command."""
+    whole = sequence(manifest, "command")
+    for n, part in enumerate(sequence(manifest, "shards"), 1):
+        shard, command = text(part, "shard"), sequence(part, "command")
+        typed = "" if command == whole else f": {shlex.join(map(str, command))}"
+        rounds = listed(str(r + 1) for r in sequence(part, "rounds") if isinstance(r, int))
+        title = f"Run {n}" if shard.endswith("/1") else f"Shard {shard}"
+        yield title, f"{text(part, 'block')}, rounds {rounds}{typed}"
 
 
 def _gpu_facts(context: Context) -> list[tuple[str, str]]:

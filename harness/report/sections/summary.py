@@ -135,9 +135,12 @@ def _interrupted(context: Context) -> list[str]:
         if expected
         else labels.counted(done, "measurement")
     )
+    merged = "shards" in context.manifest and "lanes" not in context.manifest
+    how = "Measure what is missing, and merge all shards again" if merged else (
+        f"Finish it with {harness_command('run', '--resume', context.data.path)}"
+    )  # fmt: skip
     return [
         f"This run did not reach its end: it has {has}, "
-        f"{labels.rounds_text((*context.rows, *context.searched))} a point. Finish it with "
-        f"{harness_command('run', '--resume', context.data.path)}; "
-        "intervals are over the rounds that are there."
+        f"{labels.rounds_text((*context.rows, *context.searched))} a point. {how}; intervals are "
+        "over the rounds that are there."
     ]

@@ -10,8 +10,12 @@ from support.shards import POINTS, manifest, write_shard
 from harness.errors import RunDirectoryError
 from harness.fleet.merge import merge
 from harness.fleet.sources import read_sources
+from harness.fleet.write import write
+from harness.report.model.context import build_context
+from harness.report.sections.environment import machine_table
 from harness.results.events import JournalLine, Note, RunEnded
 from harness.results.rows import FailureRow, MeasurementRow, ParityRow
+from harness.results.store import read_run
 
 
 def rows(lines: list[JournalLine] | object) -> list[MeasurementRow]:
@@ -41,6 +45,24 @@ def test_two_shards_are_one_run_with_two_blocks(tmp_path: Path) -> None:
     assert "shard" not in found.manifest
     assert [s["rounds"] for s in found.manifest["shards"]] == [[0, 1], [2, 3]]  # type: ignore[index,attr-defined]
     assert str(tmp_path) not in str(found.manifest) + str(found.lines)
+
+
+def test_the_command_is_the_merge_and_each_shard_has_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed = [["harness", "run", "s.yaml", "--shard", f"{k}/2", "-o", f"my {k}"] for k in range(2)]
+    paths = [
+        write_shard(tmp_path / str(k), [k], manifest(k, 2, host=f"h{k}", command=typed[k]))
+        for k in range(2)
+    ]
+    monkeypatch.setattr("sys.argv", ["/bin/harness", "merge", "0", "1", "-o", "all"])
+    write(merge(read_sources(paths)), tmp_path / "all")
+    found = read_run(tmp_path / "all")
+    assert found.manifest["command"] == ["harness", "merge", "0", "1", "-o", "all"]
+    assert [s["command"] for s in found.manifest["shards"]] == typed
+    facts = {row[0].text: row[1].text for row in machine_table(build_context(found)).rows}
+    assert facts["Command"] == "harness merge 0 1 -o all"
+    assert facts["Shard 1/2"] == "h1, rounds 2: harness run s.yaml --shard 1/2 -o 'my 1'"
 
 
 def test_of_a_shard_that_was_begun_again_each_round_counts_once(tmp_path: Path) -> None:

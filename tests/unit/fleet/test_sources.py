@@ -66,6 +66,16 @@ def test_lanes_stand_for_their_run_and_nothing_counts_twice(tmp_path: Path) -> N
         read_sources([tmp_path / "stress"])
 
 
+def test_a_lane_was_measured_by_the_command_that_was_typed(tmp_path: Path) -> None:
+    own = ["harness", "run", "s.yaml", "--shard", "0/2", "--output", "run/lanes/0"]
+    lane = write_shard(tmp_path / "run/lanes/0", [0], manifest(0, 2, gpu=0, command=own))
+    assert read_sources([tmp_path / "run"])[0].command == tuple(own)  # the lane's folder alone
+    whole = ["harness", "run", "s.yaml", "--devices", "all"]
+    write_shard(tmp_path / "whole", [0], manifest(gpu=0, command=whole))
+    lane.parent.rename(tmp_path / "whole" / "lanes")
+    assert [s.command for s in read_sources([tmp_path / "whole"])] == [tuple(whole)]
+
+
 def test_a_gpu_has_one_name_and_two_that_are_called_alike_are_two(tmp_path: Path) -> None:
     """Each container has a hostname of its own, and hosts may be called alike."""
     for k, (host, uuid) in enumerate((("pod-a", "U1"), ("pod-b", "U1"), ("pod-a", "U2"))):

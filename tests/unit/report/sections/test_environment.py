@@ -28,6 +28,19 @@ def test_machine_software_and_seeds_are_listed(cpu: Context, gpu: Context) -> No
     assert facts(gpu)["GPU 0"].startswith("NVIDIA H100 80GB HBM3, 79.6 GiB, driver 570.86.15, CUDA")
 
 
+def test_where_each_lane_measured_is_said(cpu: Context) -> None:
+    whole = ["harness", "run", "s.yaml", "--devices", "cpus:2"]
+    parts = [{"block": f"CPU {k} of vm", "shard": f"{k}/2", "rounds": [k, k + 2], "command": whole}
+             for k in range(2)]  # fmt: skip
+    changed = {**cpu.manifest, "command": whole, "shards": parts}
+    found = facts(replace(cpu, data=replace(cpu.data, manifest=changed)))
+    assert found["Shard 1/2"] == "CPU 1 of vm, rounds 2 and 4"  # by the run's command
+    runs = [{"block": "h", "shard": "0/1", "rounds": [1], "command": ["harness", "run", "a b"]}]
+    found = facts(replace(cpu, data=replace(cpu.data, manifest={**changed, "shards": runs})))
+    assert found["Run 1"] == "h, rounds 2: harness run 'a b'"
+    facts(replace(cpu, data=replace(cpu.data, manifest={"shards": [{"rounds": ["x"]}, 3]})))
+
+
 def test_the_scenario_stands_as_it_was_written(cpu: Context) -> None:
     _, _, code = section(cpu).blocks
     assert isinstance(code, Code)

@@ -65,6 +65,9 @@ def test_the_command_that_finishes_a_run_names_its_path(tmp_path: Path) -> None:
     run = write_run(tmp_path / "my run", backends=CPU_BACKENDS[:1], complete=False)
     banner = banners(build_context(read_run(run)))[0]
     assert f"harness run --resume '{run}'; " in banner
+    merged = replace(found := read_run(run), manifest={**found.manifest, "shards": []})
+    banner = banners(build_context(merged))[0]
+    assert "--resume" not in banner and "merge all shards again; " in banner  # resume refuses it
 
 
 def test_failures_are_a_banner(cpu: Context) -> None:
