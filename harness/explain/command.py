@@ -40,13 +40,9 @@ def command(
     if gap is not None:
         if point is not None or as_json:
             raise click.UsageError("--gap says something of two backends, not of a point")
-        from harness.gap.words import lines
-        from harness.report.model.context import build_context
-        from harness.report.sections.gap import advised, gaps_of
+        from harness.explain.gap import page
 
-        context = build_context(data)
-        for each in gaps_of(context, *gap):
-            click.echo("\n".join(lines(each, advised(context, each))) + "\n")
+        click.echo(page(data, *gap) + "\n")
     elif as_json:
         names = {"schema": record.SCHEMA, "points": points_of(data)}
         click.echo(record.render(data, point) if point else json.dumps(names, indent=1))

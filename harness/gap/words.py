@@ -1,13 +1,10 @@
-"""The gap and what would close it, in words: a line each, for a terminal and for the report."""
+"""The gap and what would close it, in words: for a terminal and for the report."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable, Iterator
 
 from harness.analysis.intervals import Interval
 from harness.gap.advice import Advice
 from harness.gap.parts import PARTS, Gap
-from harness.scenario.wording import counted
 
 LARGEST = 3
 """Parts that the sentence names."""
@@ -66,18 +63,3 @@ def advised(found: Advice) -> str:
         return f"saves {with_range(saves)} ms"
     costs = Interval(-saves.value, -saves.high, -saves.low, saves.rounds)
     return f"costs {with_range(costs)} ms"
-
-
-def lines(gap: Gap, found: Iterable[Advice]) -> Iterator[str]:
-    """The waterfall and the advice as text of a fixed width."""
-    rounds = counted(gap.rounds, "round")
-    yield f"{gap.served.point} against {gap.native.point}, {rounds}, mean latency in ms"
-    yield f"  {'In process':<44} {with_range(gap.in_process)}"
-    for part in gap.parts:
-        yield f"  {'+ ' + PARTS[part.name]:<44} {with_range(part.ms):<30} {part.method}"
-    yield f"  {'End to end':<44} {with_range(gap.end_to_end)}"
-    yield f"  {sentence(gap)}"
-    if told := control(gap):
-        yield f"  {told}"
-    for each in found:
-        yield f"  {each.line:<44} {advised(each)} ({each.why})"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from harness.errors import UsageError
 from harness.gap import words
 from harness.gap.advice import Advice, Spec, advice, effective
 from harness.gap.parts import PARTS, Gap, Part, gaps, pairs_of
@@ -58,24 +57,6 @@ def by_pair(context: Context) -> list[list[Gap]]:
         for native, served in pairs_of(backend_specs(context.manifest))
     ]
     return [each for each in found if each]
-
-
-def gaps_of(context: Context, native: str, served: str) -> list[Gap]:
-    """The gaps between two backends. Raises UsageError where the run has none."""
-    names = [str(b.get("name")) for b in backend_specs(context.manifest)]
-    for name in (native, served):
-        if name not in names:
-            raise UsageError(
-                f"{context.data.path} has no backend '{name}'", fix=f"one of: {', '.join(names)}"
-            )
-    found = gaps(context.rows, native, context.spec(served), context.data.rows(CeilingRow))
-    if not found:
-        raise UsageError(
-            f"{native} and {served} have no load in common in {context.data.path}, or the second "
-            "has no statistics of a server",
-            fix="name an in-process backend, then one of kind triton",
-        )
-    return found
 
 
 def advised(context: Context, gap: Gap) -> list[Advice]:

@@ -7,7 +7,7 @@ from unit.gap.test_parts import native, served, the_gap
 
 from harness.analysis.intervals import Interval
 from harness.gap.advice import Advice
-from harness.gap.words import advised, control, lines, ms, sentence
+from harness.gap.words import advised, control, ms, sentence
 
 
 def test_the_sentence_names_the_largest_parts_and_what_is_unknown() -> None:
@@ -23,16 +23,6 @@ def test_a_request_that_takes_less_served_is_not_said_to_take_minus_so_much_more
     text = sentence(the_gap(native([3.0, 3.0]), served([2.0, 2.0])))
     assert ": 1.00 ms less. " in text
     assert "compute, server against in process: −1.50" in text
-
-
-def test_every_part_has_a_line_with_its_method() -> None:
-    tip = Advice("io: shared_memory", None, 0.31, "estimated: wire")
-    text = list(lines(the_gap(native([1.0, 1.0]), served([2.0, 2.0])), [tip]))
-    assert text[0] == "t/b1/c1 against n/b1/c1, 2 rounds, mean latency in ms"
-    assert len([line for line in text if line.startswith("  + ")]) == 8
-    assert text[-1].split() == (
-        ["io:", "shared_memory", "saves", "at", "most", "0.310", "ms", "(estimated:", "wire)"]
-    )
 
 
 @pytest.mark.parametrize(("saves", "said"), [

@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 from unit.gap.test_parts import PATH
 
-from harness.errors import UsageError
 from harness.report.charts import matplotlib, plotly
 from harness.report.model.context import Context, build_context
 from harness.report.model.section import Charts, TableBlock
 from harness.report.outputs.csv import write_csvs
-from harness.report.sections.gap import BACKGROUND, by_pair, chart, gaps_of, section
+from harness.report.sections.gap import BACKGROUND, by_pair, chart, section
 from harness.results.rows import MeasurementRow
 
 
@@ -80,15 +79,6 @@ def test_the_csv_has_every_part_and_both_ends(traced: Context, tmp_path: Path) -
     assert len(rows) == 1 + sum(len(g.parts) + 2 for g in gaps)
     assert rows[0].startswith("native,served,batch_size,concurrency")
     assert {r.split(",")[7] for r in rows[1:]} >= {"in_process", "wire", "end_to_end"}
-
-
-def test_a_pair_that_the_run_does_not_have_is_refused(traced: Context) -> None:
-    assert gaps_of(traced, "torch-cpu-fp32", "triton-http-onnxruntime")
-    with pytest.raises(UsageError, match="no backend 'tritn'") as caught:
-        gaps_of(traced, "torch-cpu-fp32", "tritn")
-    assert "triton-http-onnxruntime" in str(caught.value.fix)
-    with pytest.raises(UsageError, match="no load in common"):
-        gaps_of(traced, "triton-http-onnxruntime", "torch-cpu-fp32")
 
 
 def test_every_chart_has_its_own_id(traced: Context) -> None:
