@@ -30,6 +30,7 @@ from harness.results.samples import OK, Samples
 from harness.run.capacity import find_capacity
 from harness.scenario.points import Point
 from harness.scenario.spec.load import FindCapacity
+from harness.scenario.wording import signed
 
 SERVICE_MS, WARMUP_S, ROUNDS, RUNS, SEED = 4.0, 2.0, 5, 200, 20_261_129
 POINT = Point("simulated", "default", 1, shape="find_capacity")
@@ -141,7 +142,7 @@ def line(place: int, runs: int) -> str:
         covered = np.mean([(i.low or 0) <= true <= (i.high or math.inf) for i in mine])
         bias = np.expm1(np.mean([math.log(i.value / true) for i in mine]))
         width = np.expm1(np.median([i.half_width or math.inf for i in mine]))
-        cells += [f"{mark}{covered:.1%}{mark}", f"{bias:+.1%}", f"±{width:.0%}"]
+        cells += [f"{mark}{covered:.1%}{mark}", signed(bias, ".1%"), f"±{width:.0%}"]
     return f"| {' | '.join(cells)} |"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness.analysis.intervals import t_quantile
+from harness.scenario.wording import signed
 
 
 def wilson(hits: int, n: int) -> str:
@@ -67,7 +68,7 @@ def took(name: str, rows: Sequence[Row]) -> str:
         f"| {name} | {len(rows)} | {statistics.fmean(r['blocks'] for r in judged):.1f} | "
         f"{statistics.fmean(r['seconds'] for r in rows) / 60:.1f} | "
         f"{100 * statistics.median(scatter_of(rows)):.1f} % | "
-        f"{100 * statistics.fmean(changes):+.1f} % |"
+        f"{signed(100 * statistics.fmean(changes), '.1f')} % |"
     )
 
 

@@ -22,6 +22,7 @@ from simulated import write_page
 from harness.analysis.intervals import Interval, log_t_interval
 from harness.analysis.summary import summarize
 from harness.results.rows import MeasurementRow
+from harness.scenario.wording import signed
 
 TRUE, SCATTER, WANTED, MOST, RUNS, SEED = 250.0, 0.02, 5, 10, 4000, 20_261_129
 CELLS = [(share, slower) for share in (0.0, 0.2, 0.4) for slower in (0.0, 0.05, 0.3)
@@ -81,7 +82,7 @@ def line(share: float, slower: float, runs: int) -> str:
         apart = [(a.low or 0) > (b.high or math.inf) or (b.low or 0) > (a.high or math.inf)
                  for a, b in zip(intervals[::2], intervals[1::2], strict=True)]  # fmt: skip
         mark = "**" if name == "cause" else ""
-        cells += [f"{mark}{np.mean(held):.1%}{mark}", f"{bias:+.2%}", f"{np.mean(apart):.1%}"]
+        cells += [f"{mark}{np.mean(held):.1%}{mark}", signed(bias, ".2%"), f"{np.mean(apart):.1%}"]
     return f"| {' | '.join(cells)} |"
 
 

@@ -19,6 +19,7 @@ from harness.report.model.context import Context, build_context
 from harness.report.model.manifest_facts import hardware_line, mapping
 from harness.report.sections.gap import by_pair
 from harness.results.store import read_run
+from harness.scenario.wording import signed
 
 LIMIT = 0.05
 
@@ -37,7 +38,8 @@ def rows(gaps: Iterable[Gap]) -> list[str]:
         lines.append(
             f"| {gap.served.backend} | {gap.served.concurrency} | {ms(gap.in_process.value)} | "
             + " | ".join(parts)
-            + f" | {ms(rest)} | {ms(gap.end_to_end.value)} | {rest / gap.end_to_end.value:+.1%} |"
+            + f" | {ms(rest)} | {ms(gap.end_to_end.value)} | "
+            + f"{signed(rest / gap.end_to_end.value, '.1%')} |"
         )
     return lines
 

@@ -25,6 +25,7 @@ from harness.analysis.intervals import Interval, log_t_interval
 from harness.measure.quantiles import order_statistic_interval, percentiles
 from harness.measure.reduce import in_window, throughput
 from harness.results.samples import OK, Samples
+from harness.scenario.wording import signed
 
 SERVICE_NS = 4_000_000
 WARMUP_S = 2.0
@@ -148,7 +149,7 @@ def report(found: list[Line], seconds: float) -> str:
         f"| {x.load:g} | {x.window_s:g} s | {x.rounds} | {x.metric} "
         f"| {x.truth:.4g} | **{100 * x.coverage:.1f} %** "
         f"| ±{100 * math.expm1(x.half_width):.2g} % | "
-        + ("" if math.isnan(x.bias) else f"{100 * x.bias:+.2f} %") + " |"
+        + ("" if math.isnan(x.bias) else f"{signed(100 * x.bias, '.2f')} %") + " |"
         for x in found
     )  # fmt: skip
     return f"""# Do the intervals hold the truth?

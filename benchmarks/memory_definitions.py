@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from harness.results.series import Quantity, TelemetrySeries, each, read_parquet
 from harness.results.store import RunData, read_run
+from harness.scenario.wording import signed
 from harness.system.files import jsonable
 
 MIB = 2**20
@@ -115,7 +116,7 @@ def page(data: Mapping[str, Any]) -> str:
         "ours → by Model Analyzer's, memory alone. *Below ours*: points whose samples may all miss "
         "what the processes held in the same round, as while a model is loaded.", "",
         f"* Too much: the most is asked of `{worst['point']}`, {worst['high_mib']:,.0f} MiB for "
-        f"{worst['process_mib']:,.0f} ({max(extra):+.0%}).",
+        f"{worst['process_mib']:,.0f} ({signed(max(extra), '.0%')}).",
         f"* Too little: {len(less)} of {len(points)} points" + (
             f", by up to {max(p['short_mib'] for p in less):,.0f} MiB." if less else ": what these "
             "runs' processes held at most they held in the window too."),

@@ -23,6 +23,7 @@ import numpy as np
 from harness.analysis.intervals import log_t_interval
 from harness.plan.proving import Proof, Trial, prove, resolution
 from harness.plan.trial import CLEAR, clear
+from harness.scenario.wording import signed
 
 SEED = 20_261_128
 REQUEST, ROUNDS = 2200, 3
@@ -69,9 +70,9 @@ def row(share: float, width: float, dumb: float, runs: int, rng: np.random.Gener
         true = surely(threshold, width * threshold)
         off.append((proof.smallest.mib - true) / true * 100)
         often.append(chance(proof.smallest.mib, threshold, width * threshold) ** ROUNDS)
-    low, middle, high = np.percentile(off, [5, 50, 95])
+    low, middle, high = (signed(v, ".1f") for v in np.percentile(off, [5, 50, 95]))
     return (
-        f"| {share:.0%} | {width:.0%} | {dumb:.0%} | {middle:+.1f} % ({low:+.1f} to {high:+.1f}) "
+        f"| {share:.0%} | {width:.0%} | {dumb:.0%} | {middle} % ({low} to {high}) "
         f"| {np.mean(np.array(often) < 0.5):.1%} | {none / runs:.1%} | {np.mean(trials):.1f} |"
     )
 

@@ -38,6 +38,7 @@ from harness.scenario.points import Point
 from harness.scenario.reading.loader import load_text
 from harness.scenario.spec.scenario import Scenario
 from harness.scenario.variants import DEFAULT_CONFIG
+from harness.scenario.wording import signed
 from harness.system.machine import describe_machine
 from harness.system.paths import cache_directory
 from harness.telemetry.client import Telemetry
@@ -124,7 +125,7 @@ def page(result: dict[str, Any]) -> str:
     for backend, found in result["backends"].items():
         for name, row in found.items():
             lines.append(
-                f"| {backend} | {name} | {row['percent']:+.2f} % | {row['below']} of "
+                f"| {backend} | {name} | {signed(row['percent'], '.2f')} % | {row['below']} of "
                 f"{row['of']} | {row['p']:.2g} |"
             )
     firsts = [found["first that counts"]["p"] for found in result["backends"].values()]

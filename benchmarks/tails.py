@@ -37,6 +37,7 @@ from harness.measure.distribution import counts_of
 from harness.measure.quantiles import QUANTILES, percentile
 from harness.measure.tail import episodes
 from harness.results.details import LatencyCounts
+from harness.scenario.wording import signed
 
 SERVICE_MS, WARMUP_S, ROUNDS, RUNS, SEED = 4.0, 2.0, 5, 200, 20_261_128
 LIMITS = (1.0, 1.25, 2.0)
@@ -159,7 +160,7 @@ def lines(cell: int, runs: int) -> tuple[str, str]:
     reported = np.mean(plain + flagged + bound)
     return (
         f"{place}| {covered[0]:.1%} | {covered[1]:.1%} | **{reported:.1%}** "
-        f"| {bias[0]:+.1%} | {bias[1]:+.1%} "
+        f"| {signed(bias[0], '.1%')} | {signed(bias[1], '.1%')} "
         f"| ±{width[0]:.0%} | ±{width[1]:.0%} | {' | '.join(cells)} |",
         place + "".join(f"| {a:.1%} | **{b:.1%}** " for a, b in held) + "|",
     )

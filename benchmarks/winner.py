@@ -27,6 +27,8 @@ from harness.analysis.summary import SummaryRow, summarize
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from support.rows import measurement
 
+from harness.scenario.wording import signed
+
 TRUE, CONFIGS, ROUNDS, CONFIRM, RUNS, SEED = 100.0, 24, 5, 3, 1000, 20_261_129
 CELLS = [(0.01, 0.0), (0.03, 0.0), (0.03, 0.03), (0.1, 0.0)]
 """Scatter of a configuration's rounds, and of all that a round measures together."""
@@ -69,8 +71,8 @@ def line(cell: int, runs: int) -> str:
     held = ((low <= TRUE) & (high >= TRUE)).mean(axis=0)
     bias = np.exp(np.log(value / TRUE).mean(axis=0)) - 1
     scatter, shared = CELLS[cell]
-    return (f"| {scatter:.0%} | {shared:.0%} | {held[0]:.1%} | {bias[0]:+.2%} "
-            f"| **{held[1]:.1%}** | {bias[1]:+.2%} |")  # fmt: skip
+    return (f"| {scatter:.0%} | {shared:.0%} | {held[0]:.1%} | {signed(bias[0], '.2%')} "
+            f"| **{held[1]:.1%}** | {signed(bias[1], '.2%')} |")  # fmt: skip
 
 
 def report(runs: int) -> str:

@@ -134,8 +134,8 @@ def page(record: Mapping[str, Any]) -> pages.Page:
 def _share(share: Mapping[str, Any]) -> str:
     found = Interval(**share)
     if found.low is None or found.high is None:
-        return f"{found.value:.0%}"
-    return f"{found.value:.0%} [{found.low:.0%}, {found.high:.0%}]"
+        return f"{found.value:z.0%}"
+    return f"{found.value:z.0%} [{found.low:z.0%}, {found.high:z.0%}]"
 
 
 def main() -> None:

@@ -25,6 +25,7 @@ from harness.gap.parts import PARTS, Gap, in_both, round_parts
 from harness.report.model.context import build_context
 from harness.report.sections.gap import by_pair
 from harness.results.store import read_run
+from harness.scenario.wording import signed
 from harness.system.environment import child_env, module_command
 
 SCENARIO = gpubench.ROOT / "scenarios" / "gap-gpu.yaml"
@@ -102,7 +103,7 @@ def page(record: Mapping[str, Any]) -> pages.Page:
             [(g["served"], str(g["concurrency"]), _shown(g["in_process"]),
               *(_shown(g["parts"].get(n)) for n in shown),
               pages.number(sum(g["parts"].get(n, {}).get("value", 0.0) for n in REST)),
-              _shown(g["end_to_end"]), f"{g['unexplained_share']:+.1%}") for g in gaps],
+              _shown(g["end_to_end"]), signed(g["unexplained_share"], ".1%")) for g in gaps],
         ),
         *(["", "Not measured:", "", *(f"- {why}" for why in run["failures"])]
           if run["failures"] else []),

@@ -28,6 +28,7 @@ from typing import Any
 import gpubench
 import pages
 
+from harness.scenario.wording import signed
 from harness.system.files import jsonable
 from harness.system.machine import describe_machine, package_versions
 
@@ -234,7 +235,7 @@ def _mode(predicted: Mapping[str, Any]) -> list[str]:
 
 
 def _off(predicted: float, measured: float) -> str:
-    return f"{predicted:.2f} ({predicted / measured - 1:+.0%})"
+    return f"{predicted:.2f} ({signed(predicted / measured - 1, '.0%')})"
 
 
 def main() -> None:

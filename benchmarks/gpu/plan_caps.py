@@ -50,6 +50,7 @@ from harness.results.store import RunData, read_run
 from harness.run.execute import start
 from harness.scenario.reading.loader import LoadedScenario, load_text
 from harness.scenario.spec.scenario import Scenario
+from harness.scenario.wording import signed
 from harness.system.limits.gpu import gpu_memory
 
 HERE = Path(__file__).parent
@@ -430,7 +431,7 @@ def _off(predicted: float | None, least: float | None) -> tuple[str, str]:
         return "–", "–"
     off = predicted - least
     met = abs(off) <= max(WITHIN_MIB, WITHIN * least)
-    return f"{off:+.0f} MiB ({off / least:+.1%})", "met" if met else "missed"
+    return f"{signed(off, '.0f')} MiB ({signed(off / least, '.1%')})", "met" if met else "missed"
 
 
 def _below(trials: list[Any], least: int | None) -> str:
@@ -477,7 +478,7 @@ def _analyzer(data: Mapping[str, Any]) -> Iterator[list[str]]:
         word = "holds" if low >= need else "fails" if high < need else "fails or holds, by luck"
         yield [
             f"`{case}`", f"{low:,.0f} to {high:,.0f}", _mib(device["peak_mib"]),
-            _mib(device["first_mib"]), _mib(need), f"{high - need:+,.0f} MiB", word,
+            _mib(device["first_mib"]), _mib(need), f"{signed(high - need, ',.0f')} MiB", word,
         ]  # fmt: skip
 
 

@@ -35,6 +35,8 @@ from typing import Any, NamedTuple
 
 import gpubench
 
+from harness.scenario.wording import signed
+
 HERE = Path(__file__).parent
 VERSIONS = {"14": "1.4.0.76", "15": "1.5.0.114", "16": "1.6.1.120", "17": "1.7.1.116"}
 PAIRS = (("15", "16"), ("14", "16"), ("14", "15"), ("16", "17"))
@@ -333,11 +335,10 @@ def _changed(point: Any) -> str:
     rows = {row["metric"]: row for row in (*point["metrics"], *point["beside"])}
     if not (p50 := rows.get("p50")):
         return ""
-    change, low, high = (f"{100 * p50[key]:+.1f}" for key in ("change", "low", "high"))
+    change, low, high = (signed(100 * p50[key], ".1f") for key in ("change", "low", "high"))
     memory = rows.get("gpu_memory_mib")
     said = f"{point['point']}: {change} % [{low}, {high}]"
-    said += f", memory {100 * memory['change']:+.1f} %" if memory else ""
-    return said.replace("-", "−")
+    return said + (f", memory {signed(100 * memory['change'], '.1f')} %" if memory else "")
 
 
 def _line(text: str) -> str:

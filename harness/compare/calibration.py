@@ -10,18 +10,19 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.analysis.calibrate import calibration_text
 from harness.analysis.summary import summarize
 from harness.compare.effects import Calibration, calibrate
-from harness.errors import InconclusiveError, RunDirectoryError, UsageError
-from harness.results.calibration import write_calibration
+from harness.errors import InconclusiveError, RunDirectoryError, SetupError, UsageError
+from harness.results.calibration import SCHEMA_VERSION, calibration_path, hardware
 from harness.results.events import RunEnded
 from harness.results.store import read_run
 from harness.run.execute import Ended, Watch, default_directory, reread, resume, start
 from harness.scenario.points import expand
 from harness.scenario.reading.loader import LoadedScenario, load
-from harness.system.files import read_bytes, write_text
+from harness.system.files import jsonable, read_bytes, write_text
 from harness.system.text import harness_command
 from harness.version import __version__
 
@@ -166,3 +167,22 @@ def conclude(directory: Path) -> Concluded:
     }  # fmt: skip
     path, kept = write_calibration(first.manifest.get("machine") or {}, result)
     return Concluded(found, calibration_text(kept), path)
+
+
+def write_calibration(
+    machine: Mapping[str, Any], result: Mapping[str, Any]
+) -> tuple[Path, dict[str, Any]]:
+    """Keep `result` as the machine's calibration; where, and what is kept.
+
+    Raises SetupError when it can't.
+    """
+    path = calibration_path(machine)
+    data = {"schema_version": SCHEMA_VERSION, "machine": hardware(machine), **result}
+    try:
+        write_text(path, json.dumps(jsonable(data), indent=2, allow_nan=False) + "\n")
+    except OSError as error:
+        raise SetupError(
+            f"{path} can't be written: {error.strerror}",
+            fix="set XDG_DATA_HOME to a folder that can be written",
+        ) from error
+    return path, data

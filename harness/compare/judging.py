@@ -30,6 +30,7 @@ from harness.compare.verdicts import (
 )
 from harness.compare.verdicts import Verdict as MetricVerdict
 from harness.scenario.metrics import PRIMARY, Metric
+from harness.scenario.wording import signed
 
 STORED_LEVEL = 0.05
 """Of two stored runs, which are looked at once."""
@@ -231,7 +232,7 @@ def _confirmed(result: PointResult, a: SidePoint, b: SidePoint, share: int) -> P
     metrics = [r.metric for r in result.rows]
     found = judge(paired(in_cycles(a), in_cycles(b), metrics), metrics, share)
     verdict = of_metrics(j.verdict for j in found)
-    clocks = f"the GPU's clock differed by {100 * (ratio - 1):+.1f} %"
+    clocks = f"the GPU's clock differed by {signed(100 * (ratio - 1), '.1f')} %"
     if verdict is result.verdict:
         return replace(result, reason=f"{clocks}; in clock cycles the verdict is the same")
     reason = f"{clocks}, and in clock cycles it is {verdict}: lock the clocks"

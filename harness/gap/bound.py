@@ -59,8 +59,8 @@ class Bound:
 
 def _percent(share: Interval) -> str:
     if share.low is None or share.high is None:
-        return f"{share.value:.0%}"
-    return f"{share.value:.0%} [{share.low:.0%}, {share.high:.0%}]"
+        return f"{share.value:z.0%}"
+    return f"{share.value:z.0%} [{share.low:z.0%}, {share.high:z.0%}]"
 
 
 def bound_of(row: SummaryRow) -> Bound | None:

@@ -14,7 +14,7 @@ def ms(value: float) -> str:
     """Milliseconds with three digits, of which at most four stand behind the point."""
     size = abs(value)  # infinity, from a damaged journal, too
     digits = max(0, 3 - len(f"{size:.0f}")) if size >= 1 else 3 if size >= 0.1 else 4
-    return f"{value:.{digits}f}".replace("-", "−")
+    return f"{value:z.{digits}f}".replace("-", "−")
 
 
 def with_range(interval: Interval) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 from harness.analysis.intervals import t_quantile
 from harness.profile.result import PART_WORDS, PARTS, Bound, Gpu, Row
 from harness.profile.split import Roof
+from harness.scenario.wording import signed
 
 LEVEL = 0.05
 KINDS = {"launch": "launch-bound", "copies": "copy-bound", "compute": "compute-bound",
@@ -80,7 +81,7 @@ def _words(
 
 def lead_text(low: float, high: float) -> str:
     """`−11.5% to +14.2%`."""
-    return f"{low:+.1%} to {high:+.1%}".replace("-", "−")
+    return f"{signed(low, '.1%')} to {signed(high, '.1%')}"
 
 
 def _reached(side: str, used: float | None, rows: Sequence[Row], roof: Roof | None) -> str:

@@ -9,6 +9,7 @@ from harness.profile.result import BackendProfile, BatchProfile, Finding, Profil
 from harness.profile.trying import words
 from harness.report.model.labels import listed
 from harness.results.grouping import grouped
+from harness.scenario.wording import signed
 
 NO_TIMING = (
     "A profile is no measurement: the profiler slows what it watches, and nothing was repeated in "
@@ -80,7 +81,7 @@ def overhead(backend: BackendProfile, batch: BatchProfile) -> str:
     return (
         f"{backend.name} at batch {batch.batch}: {batch.requests} requests were profiled, of "
         f"{batch.profiled_ms:.3g} ms against {batch.steady_ms:.3g} ms without the profiler "
-        f"({more:+.0%})."
+        f"({signed(more, '.0%')})."
     )
 
 

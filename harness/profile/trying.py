@@ -124,8 +124,8 @@ def words(finding: Finding) -> str:
     if tried.saving is None:
         return f"could not be judged: {tried.why}"
     if tried.low is None or tried.high is None:
-        return f"saved {tried.saving:.0%}, without an interval"
-    said = f"saved {tried.saving:.1%} [{tried.low:.1%}, {tried.high:.1%}]"
+        return f"saved {tried.saving:z.0%}, without an interval"
+    said = f"saved {tried.saving:z.1%} [{tried.low:z.1%}, {tried.high:z.1%}]"
     return f"{said}, {_against(finding.saving, tried.low, tried.high)}"
 
 

@@ -14,8 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.errors import SetupError
-from harness.system.files import jsonable, read_bytes, write_text
+from harness.system.files import read_bytes
 from harness.system.paths import data_directory
 
 SCHEMA_VERSION = 2
@@ -57,22 +56,3 @@ def read_calibration(machine: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     known = isinstance(found, dict) and found.get("schema_version") == SCHEMA_VERSION
     return found if known else None
-
-
-def write_calibration(
-    machine: Mapping[str, Any], result: Mapping[str, Any]
-) -> tuple[Path, dict[str, Any]]:
-    """Keep `result` as the machine's calibration; where, and what is kept.
-
-    Raises SetupError when it can't.
-    """
-    path = calibration_path(machine)
-    data = {"schema_version": SCHEMA_VERSION, "machine": hardware(machine), **result}
-    try:
-        write_text(path, json.dumps(jsonable(data), indent=2, allow_nan=False) + "\n")
-    except OSError as error:
-        raise SetupError(
-            f"{path} can't be written: {error.strerror}",
-            fix="set XDG_DATA_HOME to a folder that can be written",
-        ) from error
-    return path, data

@@ -42,6 +42,12 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
+def signed(value: float, spec: str) -> str:
+    """`+3.1`, `−0.4` and, of what rounds to nothing, `0.0`: a zero has no sign."""
+    text = f"{value:+{spec}}"
+    return (text if text.strip("+-0.,%") else text[1:]).replace("-", "−")
+
+
 def _plain(word: str) -> str:
     return word.strip().lower().replace("-", "_").replace(" ", "_")
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from harness.report.model import blocks as b
 from harness.report.model.numbers import significant
+from harness.scenario.wording import signed
 from harness.tenants.prediction import STRESSORS, Prediction
 from harness.tenants.stressors import resource
 from harness.tenants.tables import heat
@@ -42,7 +43,7 @@ def errors_table(found: Prediction) -> b.Table:
 
 
 def _off(predicted: float, truth: float) -> b.Cell:
-    return b.figure(f"{significant(predicted)} ({predicted / truth - 1:+.0%})")
+    return b.figure(f"{significant(predicted)} ({signed(predicted / truth - 1, '.0%')})")
 
 
 def mixtures_table(found: Prediction) -> b.Table:

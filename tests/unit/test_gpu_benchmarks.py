@@ -263,7 +263,7 @@ def test_a_predicted_smallest_is_judged_by_its_target(load: Any) -> None:
     caps = load("plan_caps")
     assert caps._off(1200.0, 1100) == ("+100 MiB (+9.1%)", "met")  # within 128 MiB
     assert caps._off(5200.0, 5000) == ("+200 MiB (+4.0%)", "met")  # within 5 %
-    assert caps._off(1000.0, 1200) == ("-200 MiB (-16.7%)", "missed")
+    assert caps._off(1000.0, 1200) == ("−200 MiB (−16.7%)", "missed")
     assert caps._off(None, 1200) == ("–", "–")
 
 
@@ -305,7 +305,7 @@ def test_the_page_of_caps_says_what_met_its_target_and_what_a_device_would_have_
     ) in text
     assert "| `encoder/tensorrt` | 1 | 1,000 | 1,100 | no | – | – | open | 1100 MiB fails" in text
     assert (
-        "| `encoder/onnxruntime` | 1 | 1,000 | 1,100 | yes | 1,000 so far | +0 MiB (+0.0%) | open"
+        "| `encoder/onnxruntime` | 1 | 1,000 | 1,100 | yes | 1,000 so far | 0 MiB (0.0%) | open"
         in text
     )
     assert "956 MiB fails: memory ran out" in text
@@ -430,7 +430,7 @@ def test_the_page_of_the_gap_says_what_is_unexplained(load: Any) -> None:
     record = {**MACHINE, "cases": {"gap": {"gaps": gaps, "failures": []}}}
     text = "\n".join(script.page(record).lines)
     assert "at one caller: 1 of 2 ways to the model.**" in text
-    assert "-6.0%" in text
+    assert "−6.0%" in text
 
 
 def test_the_interference_page_has_each_held_out_pair(load: Any, tmp_path: Path) -> None:

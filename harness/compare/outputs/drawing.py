@@ -18,6 +18,7 @@ from harness.errors import HarnessError
 from harness.report.model import blocks as b
 from harness.report.model.colours import COLORS, REFERENCE_COLOR
 from harness.results.store import read_run
+from harness.scenario.wording import signed
 
 BASE, CANDIDATE = COLORS[0], COLORS[1]
 TOLERANCE = "#C3C9D1"
@@ -172,7 +173,7 @@ def layers(found: Layers, number: int) -> b.Chart:
         b.ChartSeries(
             name, color, tuple(c.change_us for c in mine), tuple(float(n) for n in places), "bar",
             x_range=tuple((c.low_us, c.high_us) for c in mine),
-            labels=tuple(f"{c.name}: {c.change_us:+.1f} µs" for c in mine), width=0.62,
+            labels=tuple(f"{c.name}: {signed(c.change_us, '.1f')} µs" for c in mine), width=0.62,
         )
         for name, color, named in (
             ("significant", CANDIDATE, True), ("not significant", TOLERANCE, False),

@@ -10,6 +10,7 @@ from harness.compare.layers.matching import LayerChange, Layers
 from harness.compare.result import Comparison, PointResult, Row, Verdict
 from harness.compare.verdicts import Verdict as OfMetric
 from harness.report.model.numbers import NOT_AVAILABLE, significant
+from harness.scenario.wording import signed
 
 CONFIDENCE = "95 %"
 POOLED = "all points"
@@ -100,8 +101,7 @@ def percent(share: float) -> str:
     """With a sign, and as many digits as one reads."""
     if not math.isfinite(share):
         return NOT_AVAILABLE
-    said = f"{100 * share:+,.1f} %".replace("-", "−")
-    return said[1:] if said[1:] == "0.0 %" else said
+    return f"{signed(100 * share, ',.1f')} %"
 
 
 def interval(row: Row) -> str:
@@ -143,7 +143,8 @@ def _layer(found: LayerChange) -> tuple[str, ...]:
     named = ("slower" if found.change_us > 0 else "faster") if found.named else ""
     return (
         found.name, found.kind, found.shape, _us(found.base_us), _us(found.candidate_us),
-        f"{found.change_us:+.1f}", f"[{found.low_us:+.1f}, {found.high_us:+.1f}]",
+        signed(found.change_us, ".1f"),
+        f"[{signed(found.low_us, '.1f')}, {signed(found.high_us, '.1f')}]",
         ", ".join(text for text in (named, moved) if text),
     )  # fmt: skip
 
@@ -157,7 +158,7 @@ def layers_said(layers: Layers) -> str:
     causes = [c.name for c in layers.named]
     said = f"significant: {', '.join(causes[:3])}" if causes else "no layer differs significantly"
     if layers.rest.named:
-        said += f"; {layers.rest.change_us:+.1f} µs are {layers.rest.name}"
+        said += f"; {signed(layers.rest.change_us, '.1f')} µs are {layers.rest.name}"
     return (
         f"Layers, profiled in {layers.blocks} blocks of their own "
         f"({layers.base_us:.0f} → {layers.candidate_us:.0f} µs a run): {said}."

@@ -57,8 +57,7 @@ def fixed(value: float, places: int) -> str:
     """`value` rounded to `places` decimals (negative: tens …), with thousands separators."""
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    rounded = round(value, places)
-    return f"{rounded if rounded else 0.0:,.{max(places, 0)}f}".replace("-", "−")
+    return f"{round(value, places):z,.{max(places, 0)}f}".replace("-", "−")
 
 
 def significant(value: float, digits: int = _PLAIN_DIGITS) -> str:

@@ -22,6 +22,7 @@ from harness.report.sections import method, points, servers
 from harness.results.details import PHASES
 from harness.results.grouping import grouped
 from harness.scenario.metrics import METRICS, PERCENTILE_NAMES, latency_name
+from harness.scenario.wording import signed
 
 INK = "#1D2733"
 HOW = "Everything about one point, behind its name; in the terminal: harness explain RUN_DIR POINT."
@@ -115,7 +116,9 @@ def _window_s(found: RoundDetail) -> float:
 
 def _shift(found: RoundDetail) -> blocks.Cell:
     shift = found.steady.shift if found.steady is not None else None
-    return blocks.figure(numbers.NOT_AVAILABLE if shift is None else f"{100 * shift:+.2g}%")
+    return blocks.figure(
+        numbers.NOT_AVAILABLE if shift is None else f"{signed(100 * shift, '.2g')}%"
+    )
 
 
 def _distribution(id_: str, found: Explanation) -> blocks.Chart | None:

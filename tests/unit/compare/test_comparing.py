@@ -77,7 +77,7 @@ def test_the_run_effect_is_the_manifests_or_this_machines(
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     without = read_run(write_blocks(tmp_path / "one", {"x": 0.0}))
     assert known_effect(without) is None
-    from harness.results.calibration import write_calibration
+    from harness.compare.calibration import write_calibration
 
     write_calibration(MACHINE, CALIBRATION)
     effect = known_effect(without)

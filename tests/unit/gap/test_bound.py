@@ -97,6 +97,12 @@ def test_words_name_the_bound_and_every_part_with_its_interval() -> None:
     )
 
 
+def test_a_share_that_rounds_to_nothing_has_no_sign() -> None:
+    found = bound_of(summary(*({**TIMES, "compute_us": 850.0 + d} for d in (-1.0, 2.0, 1.0))))
+    assert found is not None and found.shares["client"].value < 0
+    assert "the client between requests 0% [0%, 0%]" in found.words
+
+
 def test_one_round_names_nothing() -> None:
     found = bound_of(summary(TIMES))
     assert found is not None

@@ -39,4 +39,5 @@ def test_figures_have_three_digits_and_a_control_only_where_it_was_measured() ->
     assert [ms(v) for v in (0.01234, 0.1234, 1.234, 12.34, 123.4, -2.5)] == [
         "0.0123", "0.123", "1.23", "12.3", "123", "−2.50",
     ]  # fmt: skip
+    assert ms(-0.00001) == "0.0000"  # and a rounded zero has no sign
     assert control(the_gap(native([1.0]), served([2.0]))) == ""

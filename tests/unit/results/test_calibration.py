@@ -2,13 +2,9 @@ import json
 
 import pytest
 
+from harness.compare.calibration import write_calibration
 from harness.errors import SetupError
-from harness.results.calibration import (
-    calibration_path,
-    machine_key,
-    read_calibration,
-    write_calibration,
-)
+from harness.results.calibration import calibration_path, machine_key, read_calibration
 
 MACHINE = {
     "hostname": "bench-1",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.scenario.wording import nearest
+from harness.scenario.wording import nearest, signed
 
 KINDS = ("torch", "onnxruntime", "triton", "fake")
 
@@ -28,3 +28,12 @@ KINDS = ("torch", "onnxruntime", "triton", "fake")
 )
 def test_nearest(word: str, allowed: list[str], expected: str | None) -> None:
     assert nearest(word, allowed) == expected
+
+
+@pytest.mark.parametrize(("value", "spec", "said"), [
+    (3.14, ".1f", "+3.1"), (-3.14, ".1f", "−3.1"), (-0.04, ".1f", "0.0"), (0.04, ".1f", "0.0"),
+    (-0.004, ".0%", "0%"), (0.0, ".2g", "0"), (-1234.5, ",.0f", "−1,234"),
+    (float("-inf"), ".1f", "−inf"),
+])  # fmt: skip
+def test_what_rounds_to_nothing_has_no_sign(value: float, spec: str, said: str) -> None:
+    assert signed(value, spec) == said

@@ -71,4 +71,7 @@ def test_layers(layered: Comparison) -> None:
     assert first == ("con|v", "Conv", "[[1]]", "51.5", "141.5", "+90.0", "[+90.0, +90.0]",
                      "slower, CPU → CUDA")  # fmt: skip
     assert rest[0] == "outside of all layers"
+    still = replace(layered.layers.rest, change_us=-0.04, low_us=-3.0, high_us=0.01)
+    shown = words.layer_rows(replace(layered.layers, rest=still))[-1]
+    assert shown[5:7] == ("0.0", "[−3.0, 0.0]")
     assert len(first) == len(words.LAYER_TITLES)
