@@ -152,6 +152,9 @@ def test_triton_counts_the_same_requests(server, protocol):
     before = count()
     samples, _ = load(plan, 500, processes=2)
     assert (samples.status == OK).all()
+    deadline = time.monotonic() + 20
+    while count() - before < len(samples) and time.monotonic() < deadline:
+        time.sleep(0.05)  # it counts a request after its answer is on the way
     assert count() - before == len(samples)
 
 
@@ -175,7 +178,9 @@ def test_a_whole_window_over_a_backend(server, protocol, open_loop):
     inside = (samples.done > window.begin_ns) & (samples.done <= window.end_ns)
     counted = window.after["count"] - window.before["count"]
     assert (samples.status[inside] == OK).all() and not window.cut
-    assert inside.sum() == pytest.approx(counted, rel=0.1, abs=8)  # reading the counters takes time
+    (first, _), (_, last) = window.reads_ns  # the counters are of some moment while they are read
+    most = ((samples.done > first) & (samples.done <= last)).sum()
+    assert inside.sum() - 8 <= counted <= most + 8
     assert generator.sampled()
     for index, raw in generator.sampled():
         np.testing.assert_array_equal(DECODE[protocol](raw)["y"], inputs[index] * 2)
