@@ -1,5 +1,6 @@
 """Every fault, provoked for real: recorded on its point with its reason while the rest goes on."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -240,7 +242,8 @@ def descendants(pid: int, name: str) -> list[psutil.Process]:
 def server_struck(
     process: subprocess.Popen[str], strike: Callable[[psutil.Process], None]
 ) -> tuple[str, psutil.Process, str, str]:
-    """Strike the server in the first point, and wait for the run's end.
+    """Strike the server in the first point, or a later one if that takes its time, and wait for the
+    run's end.
 
     The point, the server, and what the run wrote since to stdout and to stderr.
     """
@@ -249,6 +252,9 @@ def server_struck(
     (server,) = descendants(process.pid, "tritonserver")
     strike(server)
     rest, errors = process.communicate(timeout=200)
+    told = map(json.loads, rest.splitlines())
+    for event in takewhile(lambda event: event["event"] != "failure", told):
+        victim = event["point"] if event["event"] == "point" else victim
     return victim, server, rest, errors
 
 
@@ -305,11 +311,15 @@ measurement: {profile: quick, rounds: 2, warmup: 20ms, warmup_requests: 2, windo
 
 
 def start_fake(tmp_path: Path) -> subprocess.Popen[str]:
+    """It can't go on to its end before what it tells was read: that does not fit into the pipe."""
     (tmp_path / "s.yaml").write_text(FAKE)
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "harness", "run", "s.yaml", "--output", "run", "--json"],
         cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
+    assert process.stdout is not None
+    fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+    return process
 
 
 def gone(pids: list[int]) -> bool:

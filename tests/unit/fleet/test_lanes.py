@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -35,7 +36,9 @@ load: {concurrency: [1, 2, 4]}
 measurement:
   {profile: quick, rounds: 2, rounds_max: 2, warmup: 10ms, window: 100ms, window_max: 200ms}
 """
+LONGER = TEXT.replace("[1, 2, 4]", "[1, 2, 3, 4, 5, 6]")
 EVERY = [(n, f"fake/b1/c{c}") for n in (0, 1) for c in (1, 2, 4)]
+EVERY_LONGER = [(n, f"fake/b1/c{c}") for n in (0, 1) for c in range(1, 7)]
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +46,22 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "s.yaml").write_text(TEXT)
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lanes that can't come to their end before this process has read what they tell: it doesn't
+    fit into their pipes.
+    """
+    pipe = os.pipe
+
+    def small() -> tuple[int, int]:
+        ends = pipe()
+        fcntl.fcntl(ends[0], fcntl.F_SETPIPE_SZ, 4096)
+        return ends
+
+    monkeypatch.setattr(os, "pipe", small)
+    Path("s.yaml").write_text(LONGER)
 
 
 def start(tell: Callable[[Event], object]) -> Ended:
@@ -99,23 +118,23 @@ def stop(event: Event) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def test_an_interrupted_run_keeps_what_it_has_and_goes_on() -> None:
+def test_an_interrupted_run_keeps_what_it_has_and_goes_on(held: None) -> None:
     assert start(stop).interrupted
     assert not read_run(Path("out")).complete and places()
     assert not read_run(Path("out")).failures  # nothing failed
     assert lanes.has_lanes(Path("out")) and not lanes.has_lanes(Path("out/lanes/0"))
     assert not lanes.resume(Path("out"), nullcontext(lambda _: None)).interrupted
-    assert read_run(Path("out")).complete and places() == EVERY
+    assert read_run(Path("out")).complete and places() == EVERY_LONGER
 
 
-def test_another_scenario_or_other_packages_are_not_mixed_into_a_run_of_lanes() -> None:
+def test_another_scenario_or_other_packages_are_not_mixed_into_a_run_of_lanes(held: None) -> None:
     assert start(stop).interrupted
     before, watch = places(), nullcontext(lambda _: None)
-    Path("s.yaml").write_text(TEXT.replace("100ms", "120ms"))
+    Path("s.yaml").write_text(LONGER.replace("100ms", "120ms"))
     with pytest.raises(RunDirectoryError, match=r"window was '100ms', is '120ms'"):
         lanes.resume(Path("out"), watch)
     Path("s.yaml").unlink()
-    Path("moved.yaml").write_text(TEXT)
+    Path("moved.yaml").write_text(LONGER)
     with pytest.raises(RunDirectoryError, match=r"load\.concurrency.* was"):
         lanes.resume(Path("out"), watch, path=Path("moved.yaml"), overrides=["load.concurrency=3"])
     assert places() == before
@@ -126,10 +145,10 @@ def test_another_scenario_or_other_packages_are_not_mixed_into_a_run_of_lanes() 
         lanes.resume(Path("out"), watch, path=Path("moved.yaml"))
     file.write_text(json.dumps(written))
     lanes.resume(Path("out"), watch, path=Path("moved.yaml"))
-    assert read_run(Path("out")).complete and places() == EVERY
+    assert read_run(Path("out")).complete and places() == EVERY_LONGER
 
 
-def test_what_a_lane_measured_that_was_begun_anew_is_not_called_failed() -> None:
+def test_what_a_lane_measured_that_was_begun_anew_is_not_called_failed(held: None) -> None:
     """As where another GPU of the host has gone: the lane's own directory can't go on."""
     assert start(stop).interrupted
     for file in Path("out/lanes").glob("*/manifest.json"):
@@ -139,7 +158,7 @@ def test_what_a_lane_measured_that_was_begun_anew_is_not_called_failed() -> None
     )
     lanes.resume(Path("out"), nullcontext(lambda _: None))
     assert Path("out/lanes/0-again").exists()
-    assert places() == EVERY and not read_run(Path("out")).failures
+    assert places() == EVERY_LONGER and not read_run(Path("out")).failures
 
 
 def test_a_trial_that_was_asked_for_is_made_when_the_run_goes_on(
@@ -168,7 +187,7 @@ def lane_processes() -> list[psutil.Process]:
     ]  # fmt: skip
 
 
-def test_a_lanes_fault_stays_in_it() -> None:
+def test_a_lanes_fault_stays_in_it(held: None) -> None:
     seen: list[Event] = []
 
     def kill(event: Event) -> None:
@@ -183,12 +202,12 @@ def test_a_lanes_fault_stays_in_it() -> None:
     data = read_run(Path("out"))
     assert data.complete
     (dead,) = {f.round for f in data.failures}
-    assert {(f.round, f.point) for f in data.failures} | set(places()) == set(EVERY)
+    assert {(f.round, f.point) for f in data.failures} | set(places()) == set(EVERY_LONGER)
     assert all(f.reason == "died" and "was killed by SIGKILL" in f.message for f in data.failures)
-    assert [p for p in places() if p[0] != dead] == [p for p in EVERY if p[0] != dead]
+    assert [p for p in places() if p[0] != dead] == [p for p in EVERY_LONGER if p[0] != dead]
     assert any(isinstance(event, FailureRow) for event in seen)
     lanes.resume(Path("out"), nullcontext(lambda _: None))
-    assert places() == EVERY and not read_run(Path("out")).failures
+    assert places() == EVERY_LONGER and not read_run(Path("out")).failures
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -79,6 +80,8 @@ def test_a_shard_that_is_killed_and_started_again_measures_nothing_twice() -> No
         [*argv, "--no-report", "-o", "out"], stdout=subprocess.PIPE, text=True
     ) as child:
         assert child.stdout is not None
+        # it can't go on to its end before the first is read here
+        fcntl.fcntl(child.stdout, fcntl.F_SETPIPE_SZ, 4096)
         for line in child.stdout:
             if json.loads(line)["event"] == "measurement":
                 os.kill(child.pid, signal.SIGKILL)
