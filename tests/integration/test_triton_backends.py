@@ -3,7 +3,7 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -482,6 +482,14 @@ def test_describe(slow, protocol):
     assert 'name: "slow"' in found.config
 
 
+def answered(caller, request):
+    """Its answer, once the server has time for one: it works on what is late to the end."""
+    for _ in range(100):
+        with suppress(DeadlineError):
+            return caller.infer(request)
+    raise AssertionError("no answer in time")
+
+
 @PROTOCOLS
 def test_a_late_answer_an_error_and_then_a_good_one(slow, protocol):
     with ExitStack() as stack:
@@ -489,10 +497,9 @@ def test_a_late_answer_an_error_and_then_a_good_one(slow, protocol):
         with backend.caller() as caller:
             with pytest.raises(DeadlineError, match=r"within 0\.3 s"):
                 caller.infer(backend.prepare(naps(0.6)))
-            time.sleep(0.5)
             with pytest.raises(BackendError, match="negative numbers"):
-                caller.infer(backend.prepare(naps(-1)))
-            found = caller.outputs(caller.infer(backend.prepare(naps(0.01))))
+                answered(caller, backend.prepare(naps(-1)))
+            found = caller.outputs(answered(caller, backend.prepare(naps(0.01))))
     np.testing.assert_array_equal(found["y"], naps(0.01)["x"])
 
 

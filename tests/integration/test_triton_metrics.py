@@ -173,7 +173,7 @@ def test_composing_models_account_for_the_ensemble(ours: RunData) -> None:
 def test_the_empty_server_is_watched_once_and_the_models_add_to_it(ours: RunData) -> None:
     (empty,) = ours.rows(ServerOnlyRow)
     assert (empty.backend, empty.round) == ("t", 0)
-    assert empty.seconds == pytest.approx(1, abs=0.5)
+    assert empty.seconds >= 0.9
     loaded = ours.loads[0]
     assert len(ours.loads) == 2
     assert empty.host_memory_mib is not None

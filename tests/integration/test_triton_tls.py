@@ -121,7 +121,7 @@ def test_the_wire_client_under_load(spec, protocol, processes):
             opened, requests, LoadPlan(4, processes=processes), request_timeout=10
         )
         generator.start()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while generator.completed() < 250 and time.monotonic() < deadline:
             time.sleep(0.01)
         samples = generator.stop(10)
@@ -238,7 +238,7 @@ backends:
   - {{kind: triton, protocol: http, client: tritonclient, name: library, server: *server}}
 load: {{batch_sizes: 1, concurrency: 2}}
 measurement: {{rounds: 1, rounds_max: 1, warmup: 50ms, warmup_requests: 1, window: 300ms,
-              window_requests: 1, window_max: 500ms}}
+              window_requests: 11, window_max: 20s}}
 """
 
 

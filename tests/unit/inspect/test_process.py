@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import BackendError, DeadlineError
-from harness.inspect.process import InspectedProcess, Message
+from harness.inspect.process import WORK_S, InspectedProcess, Message
 from harness.inspect.worker import MODULE
 from harness.scenario.spec.load import Measurement
 
@@ -47,20 +47,28 @@ BUILDS = """
 import json, os, sys, time
 for step in ("build", "work"):
     os.write(int(sys.argv[3]), json.dumps({"event": "step", "step": step}).encode() + b"\\n")
-    time.sleep(1.5)
+    time.sleep(float(os.environ["STEP_S"]))
 os.write(int(sys.argv[3]), b'{"event": "done"}\\n')
 """
 
 
-def test_an_engine_is_built_within_its_own_limit(tmp_path: Path) -> None:
+def test_an_engine_is_built_within_its_own_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "builds.py").write_text(BUILDS)
+    waits: list[float] = []
+    line = InspectedProcess.line
+    monkeypatch.setattr(
+        InspectedProcess, "line", lambda self, s: (waits.append(s), line(self, s))[1]
+    )
 
-    def told(**written: str) -> list[Message]:
-        env, log = {"PYTHONPATH": str(tmp_path)}, tmp_path / "it.log"
+    def told(step_s: str, **written: str) -> list[Message]:
+        env, log = {"PYTHONPATH": str(tmp_path), "STEP_S": step_s}, tmp_path / "it.log"
         with InspectedProcess("it", "builds", {}, log, sys.executable, env) as child:
             return list(child.messages(limits(**written)))
 
-    assert told(load_timeout="1s", build_timeout="30s") == []
+    assert told("0", load_timeout="20s", build_timeout="30s") == []
+    assert waits == [20.0, 30.0, WORK_S]
     with pytest.raises(DeadlineError, match=r"nothing for 0\.3 s") as caught:
-        told(load_timeout="30s", build_timeout="0.3s")
+        told("60", load_timeout="30s", build_timeout="0.3s")
     assert caught.value.fix == "give it longer: measurement: {build_timeout: 0.6s}"
