@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from support import watched_triton
+from support.ports import free_port
 from support.watched_triton import send, served
 
 from harness.errors import HarnessError, ServerError, UsageError
@@ -27,7 +28,6 @@ from harness.monitor.watch import Watch
 from harness.results.samples import read_samples
 from harness.results.store import read_run
 from harness.triton.client.url import ServerUrl, parse_url
-from harness.triton.server.ports import choose
 from harness.triton.server.process import TritonServer
 
 pytestmark = pytest.mark.triton
@@ -136,7 +136,7 @@ def test_a_metrics_page_that_was_asked_for_is_missed_aloud(server: TritonServer)
 
 def test_a_server_that_goes_away_is_waited_for(repository: Path, tmp_path: Path) -> None:
     """Killed and started again on the same ports, with traffic before, and after its return."""
-    ports = choose({})
+    ports = {name: free_port() for name in ("http", "grpc", "metrics")}
     url = parse_url(f"http://127.0.0.1:{ports['http']}")
     said: list[str] = []
 

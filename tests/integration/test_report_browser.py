@@ -107,7 +107,7 @@ def planted_in(browser: Any, evil: Opened) -> Iterator[tuple[Any, list[Any]]]:
     page, asked = browser.new_page(), list[Any]()
     page.on("request", lambda request: asked.append(request))  # noqa: PLW0108 playwright
     page.goto(evil.page.url)
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(60_000)
     yield page, asked
     page.close()
 
@@ -346,7 +346,7 @@ def test_no_figure_of_page_one_reaches_into_the_next_on_a_phone(browser: Any) ->
 def test_page_fits_a_window(evil: Opened, width: int) -> None:
     evil.page.set_viewport_size({"width": width, "height": 800})
     evil.page.wait_for_function(
-        "w => document.documentElement.scrollWidth <= w", arg=width, timeout=10_000
+        "w => document.documentElement.scrollWidth <= w", arg=width, timeout=60_000
     )
     bottom, right = evil.page.evaluate(
         "() => [document.querySelector('.verdict').getBoundingClientRect().bottom,"
@@ -426,7 +426,7 @@ def test_names_of_phases_and_faults_never_cover_one_another(browser: Any, tmp_pa
     assert names == [*(f"step {i + 1}" for i in range(10)), "network", "pause", "kill"]
     assert not covered
     page.set_viewport_size({"width": 390, "height": 800})
-    page.wait_for_function(f"() => ({COVERED})()[0].length < 13", timeout=10_000)
+    page.wait_for_function(f"() => ({COVERED})()[0].length < 13", timeout=60_000)
     names, covered = page.evaluate(COVERED)
     page.close()
     assert not covered

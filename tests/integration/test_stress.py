@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -22,6 +21,7 @@ from xml.etree import ElementTree as ET
 import psutil
 import pytest
 from support.paths import ROOT
+from support.ports import free_port
 from support.tiny_onnx import tiny_onnx
 
 from harness.results.samples import OK
@@ -93,11 +93,6 @@ def stress(home: Path, protocol: str, section: str, *more: str) -> tuple[Path, i
     return home / "run", done.returncode, done.stdout
 
 
-def free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return str(found.getsockname()[1])
-
-
 def seen(url: str, wanted: str, over: threading.Event) -> str:
     """The page, once there is one with `wanted` in it; empty where there was none to the end."""
     while not over.wait(0.1):
@@ -122,8 +117,8 @@ PAGES: dict[str, str] = {}
 def faulty(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, str]:
     home, web, metrics, over = (
         tmp_path_factory.mktemp("faulty"),
-        free_port(),
-        free_port(),
+        str(free_port()),
+        str(free_port()),
         threading.Event(),
     )
     wanted = {

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support.ports import free_port
 
 pytestmark = pytest.mark.triton
 CONFIG = """
@@ -30,10 +30,8 @@ def serve(tmp_path: Path, code: str, models: str = "models") -> subprocess.Popen
     (tmp_path / "temporary").mkdir()
     command = [sys.executable, "-m", "harness", "triton", "serve", "--repository",
                str(tmp_path / models)]  # fmt: skip
-    with socket.socket() as a, socket.socket() as b, socket.socket() as c:
-        for name, found in (("http", a), ("grpc", b), ("metrics", c)):
-            found.bind(("127.0.0.1", 0))
-            command += [f"--{name}-port", str(found.getsockname()[1])]
+    for name in ("http", "grpc", "metrics"):
+        command += [f"--{name}-port", str(free_port())]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env={**os.environ, "TMPDIR": str(tmp_path / "temporary"), "COLUMNS": "1000"},

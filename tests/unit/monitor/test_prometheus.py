@@ -1,10 +1,10 @@
-import socket
 import urllib.error
 import urllib.request
 
 import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from support.ports import free_port
 from support.rows import capacity, measurement
 
 from harness.errors import UsageError
@@ -80,9 +80,7 @@ class Watcher:
 
 
 def test_scraped_while_the_run_goes_on_and_gone_afterwards() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     shown = Watcher()
     url = f"http://127.0.0.1:{port}/metrics"
     with exposed(shown, str(port)) as both:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import socket
 import urllib.request
 
 from prometheus_client.parser import text_string_to_metric_families
+from support.ports import free_port
 
 from harness.monitor.prometheus import served
 from harness.stress.prometheus import StressMetrics
@@ -23,8 +23,7 @@ def scraped(port: int) -> dict[tuple[str, ...], float]:
 
 
 def test_the_live_run_is_scraped_in_base_units() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     metrics = StressMetrics()
     with served(metrics.registry, str(port)):
         metrics.take({"event": "listening", "address": "x"})
