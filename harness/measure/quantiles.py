@@ -15,7 +15,6 @@ from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 NS_PER_MS = 1e6
 
@@ -63,6 +62,8 @@ def binomial_quantile(share: float, n: int, p: float) -> int:
 
     As `scipy.stats.binom.ppf`, whose import takes a second.
     """
+    from scipy import special  # here: a worker, which may lack it, takes percentiles too
+
     found = math.ceil(special.bdtrik(share, n, p))
     fewer = max(found - 1, 0)
     return fewer if special.bdtr(fewer, n, p) >= share else found

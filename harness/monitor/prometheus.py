@@ -6,6 +6,7 @@ Served by the orchestrator's process, which never measures, from a registry of i
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,8 @@ class RunMetrics:
         )  # fmt: skip
         self._running = gauge("point_running", "1 for what goes on now", "point", "phase")
         self._rate = gauge("requests_per_second", "Of the point that is running, so far")
-        self._p99 = gauge("running_latency_p99_seconds", "Of the point that is running, so far")
+        self._p99 = gauge("running_latency_p99_seconds", "Of the latest requests of the "
+                          "point that is running; NaN while they are too few for it")  # fmt: skip
         self._throughput = gauge("inferences_per_second", "Of a point, in its last round", "point")
         self._latency = gauge(
             "latency_seconds", "Of a point, in its last round", "point", "percentile"
@@ -66,8 +68,7 @@ class RunMetrics:
             case events.Progress():
                 self._go_on(self._point, event.phase)
                 self._rate.set(event.rate)
-                if event.p99_ms is not None:
-                    self._p99.set(event.p99_ms / 1e3)
+                self._p99.set(math.nan if event.p99_ms is None else event.p99_ms / 1e3)
             case MeasurementRow():
                 self._measured(event)
             case CapacityRow():
@@ -88,6 +89,9 @@ class RunMetrics:
         for percentile, value in row.latency_ms.items():
             if value is not None:  # infinite where the percentile is among the failures
                 self._latency.labels(row.point, percentile).set(value / 1e3)
+            else:  # of too few requests; that of an earlier round is none of this one's
+                with contextlib.suppress(KeyError):
+                    self._latency.remove(row.point, percentile)
 
 
 def parse_address(text: str) -> tuple[str, int]:

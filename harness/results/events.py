@@ -234,7 +234,7 @@ class Progress(Line):
     seconds: float
     """In which they finished."""
     p99_ms: float | None = None
-    """Of the latest requests; None before there are any."""
+    """Of the latest requests; None while they are too few for it."""
 
     @property
     def rate(self) -> float:

@@ -49,6 +49,8 @@ class Answers:
     """Between the models of the server, by phase; empty where no other is loaded beside."""
     flags: list[str] = field(default_factory=list)
     """What a reader should know before trusting a number."""
+    most_ms: float | None = None
+    """What 99 of 100 of these very requests took at most, however few they are."""
 
 
 def answer(run: StressRun) -> Answers:
@@ -64,12 +66,13 @@ def answer(run: StressRun) -> Answers:
     by_rate = shapes.by_rate(shape)
     lost = lost_requests(run)
     slip = _slip(run, line) if by_rate else None
-    p50, p99 = (line.quantile(everything, q) for q in (0.5, 0.99))
+    p = tl.known(line.latency_ms, line.ok)
     found = Answers(
-        len(line), failures, failures / len(line) if len(line) else 0.0, p50, p99,
+        len(line), failures, failures / len(line) if len(line) else 0.0, p["p50"], p["p99"],
         float((line.ok & (line.done <= until)).sum()) / until if until else 0.0, phases,
         tl.saturation(_rising(run, line, until), by_rate), list(recoveries(run, line, until)),
         tl.error_kinds(line, run.merged.kinds), lost, slip, fair.fairness(run, until),
+        most_ms=line.quantile(everything, 0.99),
     )  # fmt: skip
     found.flags.extend(_flags(run, found))
     return found

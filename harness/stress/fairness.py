@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from harness.results.samples import OK, Samples
 from harness.stress.leak import autocorrelation
 from harness.stress.store import StressRun
-from harness.stress.timeline import quantile
+from harness.stress.timeline import known
 from harness.swarm import shapes
 from harness.swarm.shapes import Phase
 
@@ -139,11 +139,12 @@ def _shares(
         due = (s.scheduled - start_ns) / 1e9
         mine = (due >= between[0]) & (due < between[1])
         fine, latency = s.status[mine] == OK, (s.done - s.scheduled)[mine] / 1e6
+        p = known(latency, fine)
         offered = mine.sum() * model.batch / (between[1] - between[0])
         yield Share(
             model.name, None if model.users is not None else float(offered), rate, gain,
             rate / total, float(1 - fine.mean()) if len(fine) else 0.0,
-            quantile(latency, fine, 0.5), quantile(latency, fine, 0.99),
+            p["p50"], p["p99"],
         )  # fmt: skip
 
 

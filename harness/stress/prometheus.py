@@ -5,9 +5,11 @@ Served as the metrics of `harness run` are, by `harness.monitor.prometheus`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
+from harness.measure.quantiles import FLOORS
 from harness.system.packages import require
 
 
@@ -31,8 +33,9 @@ class StressMetrics:
             "open": gauge("open", "Requests that are with the server"),
             "waiting": gauge("waiting", "Requests that are due and found every user busy"),
         }
-        latency = Gauge("harness_stress_latency_seconds", "Of what was over in the last half "
-                        "second", ("percentile",), registry=registry)  # fmt: skip
+        latency = Gauge("harness_stress_latency_seconds", "p50 of what was over in the last half "
+                        "second, p99 of the latest 1,024 requests, NaN while they are too few for "
+                        "it", ("percentile",), registry=registry)  # fmt: skip
         self._latency = {key: latency.labels(key[:3]) for key in ("p50_ms", "p99_ms")}
         self._faults = Counter("harness_stress_faults", "Done and undone", ("kind",),
                                registry=registry)  # fmt: skip
@@ -46,7 +49,9 @@ class StressMetrics:
                     metric.set(event[key])
                 for key, metric in self._latency.items():
                     value = event[key]
-                    metric.set(float("inf") if value is None else value / 1e3)
+                    few = key == "p99_ms" and event["latest"] < FLOORS["p99"]
+                    none = math.nan if few else math.inf
+                    metric.set(none if value is None else value / 1e3)
             case "fault":
                 self._faults.labels(event["kind"]).inc()
             case "worker_lost":

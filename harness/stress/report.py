@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.measure.quantiles import FLOORS
 from harness.report.model import blocks as b
 from harness.report.model import section as s
 from harness.report.model.context import COLORS
@@ -23,7 +24,7 @@ from harness.results.series import Quantity
 from harness.stress.answers import PHASE_COLUMNS, ms_text
 from harness.stress.fairness import demands
 from harness.stress.results import MIB, Results
-from harness.stress.timeline import Timeline, open_at, seconds_of
+from harness.stress.timeline import Timeline, known, open_at, seconds_of
 from harness.swarm import shapes
 from harness.system.files import write_text
 from harness.triton.counters.metrics import parse
@@ -290,12 +291,16 @@ def _latency(found: Results, cut: Cut) -> b.Chart | None:
     line, parts, _ = cut
     x = [t for t, _ in parts]
 
-    def values(q: float) -> list[float]:
-        return [math.nan if (v := line.quantile(p, q)) is None else v for _, p in parts]
-
-    lines = [("p50", x, values(0.5)), ("p99", x, values(0.99))]
-    return _chart(found, "latency", "Latency of what was due in each second; gaps are failures",
-                  "ms", lines, log=True)  # fmt: skip
+    each = [known(line.latency_ms[p], line.ok[p]) for _, p in parts]
+    few = any(e["p99"] is None and p.start < p.stop for e, (_, p) in zip(each, parts, strict=True))
+    lines = [(q, x, [math.nan if (v := e[q]) is None else v for e in each]) for q in ("p50", "p99")]
+    lines = [drawn for drawn in lines if not np.isnan(drawn[2]).all()]
+    if few:
+        slowest = [math.nan if (v := line.quantile(p, 1.0)) is None else v for _, p in parts]
+        lines.append(("slowest", x, slowest))
+    gaps = f"failures, or too few for p99 ({FLOORS['p99']})" if few else "failures"
+    title = f"Latency of what was due in each second; gaps are {gaps}"
+    return _chart(found, "latency", title, "ms", lines, log=True)
 
 
 def _open(found: Results, cut: Cut) -> b.Chart | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 from xml.etree import ElementTree as ET
 
+from harness.measure.quantiles import FLOORS
 from harness.report.model.numbers import significant
 from harness.stress.answers import Answers
 from harness.stress.leak import Growth
@@ -54,7 +55,7 @@ def _row(name: str, limit: float, value: float | None, unit: str, lacks: str = "
 
 OF_REQUESTS: dict[str, tuple[str, Callable[[Answers | PhaseResult], float | None]]] = {
     "error_rate": ("%", lambda part: part.error_rate if part.requests else None),
-    "latency_p99_ms": ("ms", lambda part: part.p99_ms),
+    "latency_p99_ms": ("ms", lambda part: part.most_ms),
 }
 """Threshold → its unit, and its figure of the whole run or of a phase; None without requests."""
 
@@ -68,9 +69,17 @@ def _requests(wanted: Thresholds, found: Answers) -> Iterator[Judged]:
                 when = f" during {limit.during}"
                 parts = [p for p in found.phases if p.name == limit.during
                          or (limit.during == "step" and p.name.startswith("step "))]  # fmt: skip
-            values = [value for part in parts if (value := figure(part)) is not None]
+            values = [(v, part.requests) for part in parts if (v := figure(part)) is not None]
             lacks = f"no request was made{when}"
-            yield _row(name + when, limit.max, max(values, default=None), unit, lacks)
+            worst = max(values)[0] if values else None
+            row = _row(name + when, limit.max, worst, unit, lacks)
+            few = [n for _, n in values if unit == "ms" and n < FLOORS["p99"]]
+            note = (
+                f" (99 in 100 of {min(few):,} requests: p99 itself needs {FLOORS['p99']})"
+                if few
+                else ""
+            )
+            yield replace(row, words=row.words + note)
 
 
 def _recovery(wanted: Thresholds, found: Answers) -> Iterator[Judged]:

@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.measure.quantiles import percentile
+from harness.measure.quantiles import percentile, percentiles
 from harness.results.samples import OK, SHED
 from harness.swarm.recorder import Merged
 from harness.swarm.shapes import Phase
@@ -80,6 +80,11 @@ def quantile(latency_ms: Floats, ok: NDArray[np.bool_], q: float) -> float | Non
     return percentile(ordered, int(len(ok) - ok.sum()), q) / 1e6
 
 
+def known(latency_ms: Floats, ok: NDArray[np.bool_]) -> dict[str, float | None]:
+    """Every percentile in ms by the rule of a run's rows: None of too few requests for it."""
+    return percentiles(np.round(np.where(ok, latency_ms, 0) * 1e6).astype(np.int64), ~ok)
+
+
 @dataclass(frozen=True, slots=True)
 class PhaseResult:
     """What happened in a phase; rates in requests a second, latencies in ms."""
@@ -101,6 +106,8 @@ class PhaseResult:
     open_begin: int
     open_end: int
     """Requests that were due and not over."""
+    most_ms: float | None = None
+    """What 99 of 100 of these very requests took at most, however few they are."""
 
 
 def phase_results(line: Timeline, phases: Sequence[Phase], until: float) -> list[PhaseResult]:
@@ -113,12 +120,12 @@ def phase_results(line: Timeline, phases: Sequence[Phase], until: float) -> list
         part, long = line.within(phase.begin, end), end - phase.begin
         count, ok = part.stop - part.start, line.ok[part]
         answered = np.count_nonzero((line.done >= phase.begin) & (line.done < end) & line.ok)
-        p50, p99, p999 = (line.quantile(part, q) for q in (0.5, 0.99, 0.999))
+        p = known(line.latency_ms[part], ok)
         found.append(PhaseResult(
             phase.name, phase.begin, end, (phase.first + phase.last) / 2, count, count / long,
             float(answered) / long, float(1 - ok.mean()) if count else 0.0,
-            int(line.shed[part].sum()), p50, p99, p999,
-            open_at(line, phase.begin), open_at(line, end),
+            int(line.shed[part].sum()), p["p50"], p["p99"], p["p999"],
+            open_at(line, phase.begin), open_at(line, end), line.quantile(part, 0.99),
         ))  # fmt: skip
     return found
 

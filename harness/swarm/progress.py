@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.measure.quantiles import percentile
+from harness.measure.quantiles import percentile, percentiles
 from harness.results.samples import OK
 from harness.swarm.recorder import rows_of
 from harness.system.files import read_bytes
+
+LATEST = 1024
+"""Requests that the p99 of a running load is of."""
 
 
 class Progress:
@@ -24,6 +27,7 @@ class Progress:
         self._kinds: dict[int, list[str]] = {}
         self.requests = self.failures = 0
         self._new: list[bytes] = []
+        self._latest = rows_of(b"")
 
     def add(self, worker: int, data: bytes, kinds: list[str]) -> None:
         """Take in what a worker recorded since its last report."""
@@ -42,19 +46,24 @@ class Progress:
         self._new.append(data)
 
     def told(self, elapsed: float, users: int, busy: int, waiting: int) -> dict[str, object]:
-        """The state now: totals, and percentiles of what was added since the last call (ms)."""
+        """The state now: totals, the median of what was added since the last call, and p99 of the
+        latest requests, where they are enough for it (ms). None where it is among the failures.
+        """
         rows, self._new = rows_of(b"".join(self._new)), []
         ok = rows[:, 3] == OK
         times = np.sort((rows[:, 2] - rows[:, 0])[ok])
         failed = int(len(rows) - ok.sum())
+        self._latest = np.concatenate([self._latest, rows])[-LATEST:]
+        latest = self._latest
+        tail = percentiles(latest[:, 2] - latest[:, 0], latest[:, 3] != OK)["p99"]
+        p50 = percentile(times, failed, 0.5) / 1e6 if len(rows) else None
         found: dict[str, object] = {
             "t": round(elapsed, 3), "users": users, "open": busy, "waiting": waiting,
             "requests": self.requests, "failures": self.failures, "new": len(rows),
-            "new_failures": failed,
+            "new_failures": failed, "latest": len(latest),
         }  # fmt: skip
-        for name, q in (("p50_ms", 0.5), ("p99_ms", 0.99)):
-            value = percentile(times, failed, q) / 1e6 if len(rows) else float("inf")
-            found[name] = round(value, 3) if np.isfinite(value) else None
+        for name, value in (("p50_ms", p50), ("p99_ms", tail)):
+            found[name] = None if value is None or np.isinf(value) else round(value, 3)
         return found
 
     def end(self) -> dict[str, object]:

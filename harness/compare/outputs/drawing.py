@@ -15,6 +15,7 @@ from harness.compare.result import Comparison, PointResult, Row
 from harness.compare.side import Side
 from harness.compare.verdicts import Float64
 from harness.errors import HarnessError
+from harness.measure.quantiles import percentiles
 from harness.report.model import blocks as b
 from harness.report.model.colours import COLORS, REFERENCE_COLOR
 from harness.results.store import read_run
@@ -128,11 +129,11 @@ def _distribution(
             (float(x), float(y), f"{side.name}: {y:.1f} % around {x:.3g} ms")
             for x, y in zip(middles, shares, strict=True)
         ], "thin", dash=dash))  # fmt: skip
-    quantiles = (50, 90, 99)
-    table = b.table(("side", "requests", *(f"p{q}, ms" for q in quantiles)), [
-        [b.word(side.name), b.figure(str(len(v))),
-         *(b.number_cell(float(np.percentile(v, q))) for q in quantiles)]
-        for side, v in zip(sides, latencies, strict=True)
+    quantiles = ("p50", "p90", "p99")
+    known = [percentiles(np.round(v * 1e6).astype(np.int64), v < 0) for v in latencies]
+    table = b.table(("side", "requests", *(f"{q}, ms" for q in quantiles)), [
+        [b.word(side.name), b.figure(str(len(v))), *(b.number_cell(k[q]) for q in quantiles)]
+        for side, v, k in zip(sides, latencies, known, strict=True)
     ])  # fmt: skip
     return b.Chart(
         f"latencies-{anchor}", f"Latencies, {point.place}", "ms", "% of requests", tuple(series),

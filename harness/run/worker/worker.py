@@ -23,6 +23,7 @@ import numpy as np
 from harness.backends.base import Backend, BackendContext, run_once
 from harness.backends.registry import open_backend
 from harness.errors import BackendError
+from harness.measure.quantiles import percentiles
 from harness.measure.window import Counters, measure, read_counters, window_between
 from harness.models.inputs import make_inputs
 from harness.results.events import Progress
@@ -307,8 +308,8 @@ class Worker:
         return {**scraper.finish(), "model": context.server.name or context.model.name}
 
     def _progress(self, phase: str, requests: int, seconds: float, recent: Int64) -> None:
-        p99 = float(np.quantile(recent, 0.99)) / 1e6 if recent.size else None
-        self._send(Progress(phase, requests, seconds, p99))
+        known = percentiles(recent, np.zeros(recent.shape, bool))
+        self._send(Progress(phase, requests, seconds, known["p99"]))
 
 
 def _by_part(samples: Samples, kinds: list[Kind]) -> Samples:

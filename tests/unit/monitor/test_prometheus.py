@@ -1,3 +1,4 @@
+import math
 import urllib.error
 import urllib.request
 
@@ -56,6 +57,16 @@ def test_only_what_goes_on_now_is_running() -> None:
     assert [k[1:] for k in found if k[0] == "harness_point_running"] == [("window", "a/b4/c1")]
     assert found["harness_requests_per_second",] == 15
     assert found["harness_running_latency_p99_seconds",] == 0.008
+    went_on = (PLAN, Progress("window", 30, 2.0, 8.0), Progress("warmup", 3, 0.1))
+    assert math.isnan(after(*went_on)["harness_running_latency_p99_seconds",])  # not the last one's
+
+
+def test_a_percentile_that_the_last_round_has_not_is_gone() -> None:
+    found = after(
+        PLAN, measured("a/b1/c1", p50=2.0, p99=5.0), measured("a/b1/c1", p50=3.0, p99=None)
+    )
+    assert found["harness_latency_seconds", "p50", "a/b1/c1"] == 0.003
+    assert ("harness_latency_seconds", "p99", "a/b1/c1") not in found
 
 
 def test_a_percentile_among_the_failures_is_infinite() -> None:

@@ -15,9 +15,9 @@ from harness.stress.leak import Growth
 from harness.stress.thresholds import exit_code, judge, junit
 from harness.stress.timeline import PhaseResult, Recovery
 
-PHASE = PhaseResult("spike", 0, 1, 1, 10, 10, 10, 0.2, 0, 5, 80, 80, 0, 0)
+PHASE = PhaseResult("spike", 0, 1, 1, 10, 10, 10, 0.2, 0, None, None, None, 0, 0, 80)
 ANSWERS = Answers(100, 2, 0.02, 5.0, 40.0, 10.0, [PHASE], None,
-                  [Recovery("kill", 1, 4.0, 3, 0, 1.0)], [], 0, None)  # fmt: skip
+                  [Recovery("kill", 1, 4.0, 3, 0, 1.0)], [], 0, None, most_ms=40.0)  # fmt: skip
 SPIKE = {"spike": {"base": 1, "peak": 2, "at": "1s", "for": "1s", "duration": "9s"}}
 
 
@@ -43,6 +43,17 @@ def verdicts(thresholds: dict[str, Any], answers: Answers = ANSWERS, **growth: A
 )  # fmt: skip
 def test_verdicts(thresholds: dict[str, Any], expected: str) -> None:
     assert verdicts(thresholds) == [expected]
+
+
+def test_a_limit_on_p99_says_where_the_requests_are_too_few_for_it() -> None:
+    limits = [{"max": 39}, {"max": 80, "during": "spike"}]
+    section = stress(shape=SPIKE, thresholds={"latency_p99_ms": limits})
+    assert [j.words for j in judge(section.thresholds, ANSWERS, {})] == [
+        "40 > 39 ms (99 in 100 of 100 requests: p99 itself needs 662)",
+        "80 ≤ 80 ms (99 in 100 of 10 requests: p99 itself needs 662)",
+    ]
+    enough = replace(ANSWERS, requests=662, phases=[replace(PHASE, requests=662)])
+    assert [j.words for j in judge(section.thresholds, enough, {})] == ["40 > 39 ms", "80 ≤ 80 ms"]
 
 
 def test_an_error_rate_may_be_limited_in_all_and_in_a_phase() -> None:
@@ -95,7 +106,7 @@ def test_junit_has_a_case_a_threshold() -> None:
         "error_rate": {"max": 0}, "recovery_s": {"max": 9},
         "gpu_memory_growth_mib_per_hour": {"max": 5},
     })  # fmt: skip
-    judged = judge(section.thresholds, replace(ANSWERS, p99_ms=math.inf), {})
+    judged = judge(section.thresholds, replace(ANSWERS, most_ms=math.inf), {})
     suite = ET.fromstring(junit("made", judged, "aborted: hopeless"))
     assert {k: suite.get(k) for k in ("tests", "failures", "skipped")} == {
         "tests": "4", "failures": "2", "skipped": "1",

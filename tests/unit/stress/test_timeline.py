@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from support.stress import records
 
+from harness.stress.answers import PHASE_COLUMNS
 from harness.stress.timeline import (
     PhaseResult,
     Timeline,
@@ -35,12 +36,24 @@ def test_phases_count_by_when_requests_were_due() -> None:
         line(due, 5.0, due < 9), [Phase("a", 0, 5, 1, 1), Phase("b", 5, 20, 1, 3)], until=10
     )
     a, b = found
-    assert (a.requests, a.error_rate, a.p99_ms) == (50, 0, pytest.approx(5.0))
+    assert (a.requests, a.error_rate, a.p50_ms) == (50, 0, pytest.approx(5.0))
+    assert (a.p99_ms, a.p999_ms, a.most_ms) == (None, None, pytest.approx(5.0))  # 50 are too few
     assert (b.end, b.level, b.requests) == (10, 2, 50)
     assert b.error_rate == pytest.approx(0.2)
-    assert b.p99_ms is not None
-    assert math.isinf(b.p99_ms)
+    assert b.most_ms is not None
+    assert math.isinf(b.most_ms)
     assert b.goodput == pytest.approx(8, abs=0.3)
+
+
+def test_a_tail_is_known_from_as_many_requests_as_in_a_runs_rows() -> None:
+    due = np.linspace(0, 10, 700, endpoint=False)
+    (whole,) = phase_results(line(due, 5.0, due < 9.95), [Phase("a", 0, 10, 1, 1)], until=10)
+    assert (whole.p99_ms, whole.p999_ms) == (pytest.approx(5.0), None)
+    (failing,) = phase_results(line(due, 5.0, due < 9), [Phase("a", 0, 10, 1, 1)], until=10)
+    assert (failing.p50_ms, failing.p99_ms) == (pytest.approx(5.0), math.inf)
+    (few,) = phase_results(line(due[:90], 5.0), [Phase("a", 0, 2, 1, 1)], until=2)
+    assert PHASE_COLUMNS["p99"](few) == "n/a"
+    assert PHASE_COLUMNS["p99"](whole) == "5.00 ms"
 
 
 def test_open_requests_are_due_and_not_over() -> None:

@@ -16,6 +16,7 @@ from harness.backends.registry import parse_spec
 from harness.errors import BackendError, DeviceError
 from harness.load.plan import LoadPlan, WindowSettings
 from harness.models.tensors import PreparedModel, Signature, TensorSpec
+from harness.results.events import Progress
 from harness.results.samples import Samples
 from harness.run.worker import messages
 from harness.run.worker import worker as module
@@ -164,3 +165,11 @@ def test_it_answers_line_by_line_and_goes_on_after_what_it_does_not_know(
     assert [answer.EVENT for answer in found] == ["error", "loaded", "closed"]
     assert isinstance(found[0], messages.CommandFailed)
     assert "rubbish" in found[0].message
+
+
+def test_a_window_tells_p99_when_there_are_enough_requests_for_it() -> None:
+    told: list[object] = []
+    worker = Worker(told.append)
+    for count in (0, 90, 661, 662):
+        worker._progress("window", count, 1.0, np.full(count, 5_000_000))
+    assert [p.p99_ms for p in told if isinstance(p, Progress)] == [None, None, None, 5.0]
