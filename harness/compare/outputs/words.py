@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from harness.compare.layers.matching import LayerChange, Layers
 from harness.compare.result import Comparison, PointResult, Row, Verdict
 from harness.compare.verdicts import Verdict as OfMetric
+from harness.report.model.labels import some
 from harness.report.model.numbers import NOT_AVAILABLE, significant
 from harness.scenario.wording import signed
 
@@ -33,20 +34,29 @@ def names(found: Comparison) -> str:
 
 
 def explanation(found: Comparison) -> str:
-    """Why the verdict is what it is, in a sentence or two."""
+    """Why the verdict is what it is, and in short what was found at the other points."""
     of = [p for p in found.points if p.verdict is found.verdict]
     match found.verdict:
         case Verdict.REGRESSION | Verdict.IMPROVEMENT:
             said = _by_reason(of, what_changed)
             if not said or found.drift:
                 said += [found.drift or f"{POOLED}: {_decided(found.pooled)}"]
-            return _list(said) + "."
         case Verdict.EQUIVALENT:
             return f"Every metric lies within its tolerance ({tolerances(found)}) at {CONFIDENCE}."
-        case Verdict.INCONCLUSIVE:
-            return f"{_list(_by_reason(of, REASON))}. {still_needed(found)}".rstrip()
         case _:
-            return _list(_by_reason(of, REASON) or ["nothing was measured"]) + "."
+            said = _by_reason(of, REASON) or ["nothing was measured"]
+    more = still_needed(found) if found.verdict is Verdict.INCONCLUSIVE else ""
+    return f"{'; '.join([_list(said), *_elsewhere(found)])}. {more}".rstrip()
+
+
+def _elsewhere(found: Comparison) -> Iterator[str]:
+    """`improvement at b1/c1: throughput +19.7 % […]`, `equivalent at b4/c1`: the other verdicts."""
+    for verdict in Verdict:
+        of = [p for p in found.points if p.verdict is verdict is not found.verdict]
+        if of:
+            improved = verdict is Verdict.IMPROVEMENT
+            places = ", ".join(some([p.place for p in of], 3))
+            yield f"{verdict} at {_list(_by_reason(of, what_changed)) if improved else places}"
 
 
 REASON: Callable[[PointResult], str] = operator.attrgetter("reason")

@@ -136,7 +136,7 @@ def test_where_clocks_differ_the_verdict_is_confirmed_in_cycles() -> None:
     slow_clock = side(clocked(0.1, 1000.0))
     (point,) = judge_blocks(side(clocked(0.0, 1100.0)), slow_clock)
     assert point.verdict is Verdict.INCONCLUSIVE
-    assert "the GPU's clock differed by -9.1 %" in point.reason
+    assert "the GPU's clock differed by −9.1 %" in point.reason
     (point,) = judge_blocks(side(clocked(0.0, 1100.0)), side(clocked(0.3, 1000.0)))
     assert point.verdict is Verdict.REGRESSION
     assert "in clock cycles the verdict is the same" in point.reason

@@ -6,7 +6,8 @@ import math
 from dataclasses import replace
 
 from harness.compare.outputs import words
-from harness.compare.result import Comparison
+from harness.compare.result import Comparison, Verdict
+from harness.compare.verdicts import Verdict as OfMetric
 
 
 def test_headlines_and_why(slower: Comparison, same: Comparison, broken: Comparison) -> None:
@@ -27,6 +28,31 @@ def test_what_is_still_needed(open_: Comparison) -> None:
     assert words.explanation(replace(open_, points=(unknown,))) == (
         "b1/c1: the run effect is not known."
     )
+
+
+def test_a_verdict_is_followed_by_what_was_found_elsewhere(
+    slower: Comparison, same: Comparison, open_: Comparison
+) -> None:
+    (worse, *_), (equal, *_), (unsure, *_) = slower.points, same.points, open_.points
+    rows = [replace(r, judged=replace(r.judged, verdict=OfMetric.IMPROVEMENT)) for r in worse.rows]
+    better = replace(worse, place="b8/c1", verdict=Verdict.IMPROVEMENT, rows=tuple(rows))
+    changed = words.what_changed(better)
+    equal = [replace(equal, place=f"b{n}/c1") for n in (16, 32, 64, 128, 256)]
+    unsure = replace(unsure, place="b2/c1")
+
+    found = replace(open_, points=(unsure, better, *equal))
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert words.explanation(found).startswith(
+        f"b2/c1: {unsure.reason}; improvement at b8/c1: {changed}; equivalent at b16/c1, b32/c1, "
+        "b64/c1, 2 more. It should be decided after "
+    )
+    told = words.explanation(replace(found, points=(worse, unsure, better)))
+    assert told.endswith(f"; inconclusive at b2/c1; improvement at b8/c1: {changed}.")
+    said = words.explanation(replace(found, points=(better, *equal[:1])))
+    assert said == f"b8/c1: {changed}; equivalent at b16/c1."
+    invalid = replace(unsure, verdict=Verdict.INVALID, rows=(), reason="base: it broke")
+    said = words.explanation(replace(found, points=(invalid, better)))
+    assert said == f"b2/c1: base: it broke; improvement at b8/c1: {changed}."
 
 
 def test_numbers() -> None:
