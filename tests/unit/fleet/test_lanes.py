@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import psutil
@@ -49,10 +49,8 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def held(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lanes that can't come to their end before this process has read what they tell: it doesn't
-    fit into their pipes.
-    """
+def small_pipes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a lane tells of its points does not fit: it waits until this process has read it."""
     pipe = os.pipe
 
     def small() -> tuple[int, int]:
@@ -61,6 +59,11 @@ def held(monkeypatch: pytest.MonkeyPatch) -> None:
         return ends
 
     monkeypatch.setattr(os, "pipe", small)
+
+
+@pytest.fixture
+def held(small_pipes: None) -> None:
+    """Lanes that can't come to their end before their first measurement was seen."""
     Path("s.yaml").write_text(LONGER)
 
 
@@ -72,7 +75,9 @@ def places(directory: Path = Path("out")) -> list[tuple[int, str]]:
     return sorted((m.round, m.point) for m in read_run(directory).rows(MeasurementRow))
 
 
-def test_two_lanes_make_one_run_and_tell_of_both(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_lanes_make_one_run_and_tell_of_both(
+    monkeypatch: pytest.MonkeyPatch, small_pipes: None
+) -> None:
     """One of the points was found to be slower beside the other lane: all know that."""
     monkeypatch.setattr(lanes, "find_out", lambda *_, **__: (["fake/b1/c2"], ["c2 is alone"]))
     seen: list[Event] = []
@@ -84,7 +89,7 @@ def test_two_lanes_make_one_run_and_tell_of_both(monkeypatch: pytest.MonkeyPatch
         seen.append(event)
         progress.take(event)
         left.append(progress.remaining())
-        if isinstance(event, MeasurementRow) and not turns:
+        if isinstance(event, events.Lanes) and not turns:
             turns.extend(lane.environ()[VARIABLE] for lane in lane_processes())
 
     assert not start(tell).interrupted
@@ -181,10 +186,13 @@ def test_a_trial_that_was_asked_for_is_made_when_the_run_goes_on(
 
 def lane_processes() -> list[psutil.Process]:
     """The harness of each lane that is ours, not its guard or workers."""
-    return [
-        p for p in psutil.Process().children(recursive=True)
-        if "--shard" in (words := p.cmdline()) and words[1:4] == ["-P", "-m", "harness"]
-    ]  # fmt: skip
+    found = []
+    for p in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # one may have ended meanwhile
+            words = p.cmdline()
+            if "--shard" in words and words[1:4] == ["-P", "-m", "harness"]:
+                found.append(p)
+    return found
 
 
 def test_a_lanes_fault_stays_in_it(held: None) -> None:

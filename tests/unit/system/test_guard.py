@@ -15,7 +15,7 @@ from harness.system import guard
 from harness.system.guard import spawn
 
 
-def gone(pid: int, within: float = 5.0) -> bool:
+def gone(pid: int, within: float = 20.0) -> bool:
     end = time.monotonic() + within
     while time.monotonic() < end:
         try:
