@@ -166,7 +166,8 @@ class Bench:
             batcher = BATCHER % (ns // 1000) if name == "queue" else ""
             (version.parent / "config.pbtxt").write_text(CONFIG % (SIZE, SIZE) + batcher)
         self.server = self._stack.enter_context(TritonServer.start(
-            find(), self.folder / "repository", log=self.folder / "log", timeout=60, prepared=True
+            find(), self.folder / "repository", log=self.folder / "log", timeout=60, prepared=True,
+            traced=True,
         ))  # fmt: skip
         for name in ("plain", "model", "queue"):
             self.server.load(name)

@@ -37,7 +37,7 @@ METHODS = {
     "queue": "the server's statistics",
     "framing": "the server's trace: reading and parsing the request, making the answer",
     "wire": "the client's moments and the server's trace, laid over each other",
-    "outside": "what the server's statistics and the client's moments leave: no trace",
+    "outside": "what the server's statistics and the client's moments leave: no `trace`",
     "client": "the client's own moments",
     "unexplained": "end to end less all of these",
 }

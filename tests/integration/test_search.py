@@ -83,24 +83,20 @@ def searched(tmp_path_factory):
     """A run over two sleeps and two numbers of instances, halving, four rounds."""
     folder = tmp_path_factory.mktemp("search")
     path = write(folder, SLEEPS, 4, [1, 2])
-    for attempt in range(4):
-        run = folder / f"run-{attempt}"
-        done = subprocess.run(
-            [sys.executable, "-m", "harness", "run", path, "-o", run, "-q", "--no-report"],
-            capture_output=True, text=True, check=False, timeout=240,
-        )  # fmt: skip
-        assert (run / "journal.jsonl").exists(), done.stderr
-        found = read_run(run)
-        if not any(crashed(failure.message) for failure in found.failures):
-            break
-    return found
+    run = folder / "run"
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "run", path, "-o", run, "-q", "--no-report"],
+        capture_output=True, text=True, check=False, timeout=240,
+    )  # fmt: skip
+    assert (run / "journal.jsonl").exists(), done.stderr
+    return read_run(run)
 
 
-def crashed(message: str) -> bool:
-    """Whether Triton itself crashed, as the embedded 24.10 does now and then where two requests or
-    instances work at once: it unlocks a mutex that is gone (SIGILL in libc's xend, SIGABRT).
-    """
-    return any(f"server was killed by signal {n} " in message for n in (4, 6, 11))
+def test_nothing_is_traced_that_was_not_asked_for(searched):
+    """The embedded Triton (24.10) dies of its trace now and then: docs/gap.md."""
+    assert searched.measurements
+    for row in searched.measurements:
+        assert "path" in row.details and "traced" not in row.details["path"]
 
 
 def test_every_variant_is_served_as_it_is_written(searched):

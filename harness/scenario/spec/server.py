@@ -15,7 +15,7 @@ from harness.system.credentials import PLACEHOLDER, expand, is_hidden, is_sensit
 from harness.system.network import Access, Tls
 
 _PORTS = ("http_port", "grpc_port", "metrics_port")
-_STARTED_ONLY = ("args", *_PORTS, "backend_directory", "native", "start_timeout")
+_STARTED_ONLY = ("args", *_PORTS, "backend_directory", "native", "start_timeout", "trace")
 _RUNNING_ONLY = ("tls", "headers", "load", "metrics_url", "telemetry")
 _HEADER = re.compile(r"[A-Za-z0-9_-]+")
 _HTTP_OWN = ("host", "content-length", "inference-header-content-length", "transfer-encoding",
@@ -135,6 +135,9 @@ class Server(Model):
     start_timeout: PositiveDuration = Field(
         60.0, description="how long the server may take to be ready"
     )
+    trace: bool = Field(
+        False, description="embedded: trace requests for `explain --gap`; Triton may crash of it"
+    )
 
     @property
     def uses_native(self) -> bool:
@@ -163,6 +166,8 @@ class Server(Model):
         yield from self.idle("goes with the `url` of a server that already runs", *_RUNNING_ONLY)
         if self.binary is None:
             yield from self.idle("goes with `binary`", "backend_directory")
+        if self.binary is not None or self.docker is not None:
+            yield from self.idle("goes with the embedded server", "trace")
         if self.repository is not None:
             yield from self.idle("goes with models that the harness makes", "native")
 

@@ -71,8 +71,9 @@ def command(
 ) -> Command:  # fmt: skip
     """The command for a server over `repository`: see `TritonServer.start`.
 
-    `prefix` begins the names of the Python backend's shared memory. The embedded server writes its
-    trace beside its `log`, and begins with that off; what other versions take is not known.
+    `prefix` begins the names of the Python backend's shared memory. With a `log`, the embedded
+    server writes a trace beside it, and begins with that off; what other versions take is not
+    known.
     """
     options = [
         "--model-control-mode=explicit", f"--metrics-interval-ms={METRICS_MS}",

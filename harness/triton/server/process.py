@@ -60,6 +60,7 @@ class TritonServer(contextlib.AbstractContextManager["TritonServer"]):
         cls, install: TritonInstall | Container, repository: Path, *, log: Path,
         args: Sequence[str] = (), env: Mapping[str, str] | None = None, timeout: float = 60.0,
         ports: Mapping[str, int] | None = None, prepared: bool = False, before: Sequence[str] = (),
+        traced: bool = False,
     ) -> Self:  # fmt: skip
         """Start a server over `repository` and wait until it is ready; it has no model loaded.
 
@@ -67,7 +68,8 @@ class TritonServer(contextlib.AbstractContextManager["TritonServer"]):
         own, `before` before the command; `env` is added to the environment; `ports` maps `http`,
         `grpc` and `metrics` to ports that are wanted. `prepared` says that the repository was
         written by `harness.triton.repository.write`: its configurations are complete, and its
-        models have nothing to finalize, so the server starts and stops faster.
+        models have nothing to finalize, so the server starts and stops faster. `traced`: the
+        embedded server can be told to trace requests, of which it may die (docs/gap.md).
         Raises ServerError: a port in use, arguments the server refuses, no answer in time.
         """
         asked = {**net.asked_in(args), **(ports or {})}
@@ -79,7 +81,7 @@ class TritonServer(contextlib.AbstractContextManager["TritonServer"]):
             prefix, chosen = shm.new_prefix(), net.choose(asked)
             run = command(
                 install, repository, chosen, prefix, args=args, env=env or {}, prepared=prepared,
-                before=before, log=log,
+                before=before, log=log if traced else None,
             )  # fmt: skip
             grace = 0.0 if prepared else FINALIZE_S
             server = cls(run, chosen, log, prefix, grace, net.switched_off(args))
@@ -91,9 +93,8 @@ class TritonServer(contextlib.AbstractContextManager["TritonServer"]):
                     stack.pop_all()
                     server.start_seconds = time.monotonic() - began
                     return server
-            for service, port in asked.items():
-                if port == taken:
-                    raise net.in_use(service, port)
+            for service in (s for s, port in asked.items() if port == taken):
+                raise net.in_use(service, asked[service])
         raise PortInUseError(f"Triton found its ports taken {ATTEMPTS} times in a row")
 
     def _wait_ready(self, deadline: float) -> int | None:
@@ -177,10 +178,9 @@ class TritonServer(contextlib.AbstractContextManager["TritonServer"]):
             self._post(f"models/{quote(name)}/unload", timeout)
             stubs = self._stubs.unloaded(name, kill=at_once)
             unloaded = self._await_unloaded(name, stubs, time.monotonic() + timeout)
-        except _RefusedError as error:
-            raise ServerError(f"Triton could not unload '{name}': {error}") from None
-        except (OSError, http.client.HTTPException) as error:
-            raise ServerError(f"Triton could not unload '{name}': {self._gone(error)}") from None
+        except (_RefusedError, OSError, http.client.HTTPException) as error:
+            why = error if isinstance(error, _RefusedError) else self._gone(error)
+            raise ServerError(f"Triton could not unload '{name}': {why}") from None
         if not unloaded:
             raise ServerError(f"Triton did not unload '{name}' in time; {self._last()}")
 

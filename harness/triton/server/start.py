@@ -33,7 +33,7 @@ def start_server(
     return TritonServer.start(
         what_runs(spec, base, cache), repository, log=log, args=settings.args,
         timeout=settings.start_timeout, env=variables, prepared=prepared,
-        ports=asked_ports(settings), before=prefix,
+        ports=asked_ports(settings), before=prefix, traced=settings.trace,
     )  # fmt: skip
 
 

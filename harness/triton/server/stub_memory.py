@@ -27,9 +27,8 @@ def new_prefix() -> str:
 
 def remove(prefix: str) -> None:
     """Unlink the regions of one server, which must have ended."""
-    for path in _regions():
-        if path.name.startswith(prefix):
-            _unlink(path)
+    for path in DIRECTORY.glob(f"{prefix}*"):
+        _unlink(path)
 
 
 def removal(prefix: str, before: Sequence[str] = ()) -> list[str]:
@@ -40,19 +39,12 @@ def removal(prefix: str, before: Sequence[str] = ()) -> list[str]:
 
 def remove_leftovers() -> None:
     """Unlink regions of servers whose harness has ended (in this pid namespace)."""
-    for path in _regions():
+    for path in DIRECTORY.glob("harness-*"):
         found = _NAME.match(path.name)
         if found is None or found["namespace"] != _namespace():
             continue
         if _started(int(found["pid"])) != found["started"]:
             _unlink(path)
-
-
-def _regions() -> list[Path]:
-    try:
-        return list(DIRECTORY.iterdir())
-    except OSError:
-        return []
 
 
 def _unlink(path: Path) -> None:
