@@ -175,11 +175,14 @@ def test_nothing_is_left_of_a_command_that_is_ended(
     (version.parent / "config.pbtxt").write_text(SERVED)
     (folder / "prepared.yaml").write_text(PREPARED)
     (folder / "asleep.py").write_text("import time\ntime.sleep(60)\n")
+    if words == ("doctor",):  # so that it is not at its end before it is ended
+        (folder / "onnxruntime.py").write_text("import time\ntime.sleep(5)\n")
     temporary = folder / "temporary"
     words = tuple(str(os.getpid()) if word == "PID" else word for word in words)
     process = harness(
         *words, temporary=temporary, HARNESS_TELEMETRY_TOKEN="t" * 32,
         XDG_CACHE_HOME=str(folder / "cache"),
+        PYTHONPATH=os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")])),
     )  # fmt: skip
     try:
         await_(lambda: any(temporary.glob("harness-*")) or process.poll() is not None, "no folder")
