@@ -245,7 +245,8 @@ def _binding(fit: Fit | None) -> str:
 
 
 def _what_if(plan: Plan) -> Table:
-    title = "What if: replicas (cards), by p99 target"
+    cards = any(cell.cards is not None for cell in plan.what_if)
+    title = f"What if: replicas{' (cards)' if cards else ''}, by p99 target"
     table = Table(
         title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True
     )
@@ -258,7 +259,7 @@ def _what_if(plan: Plan) -> Table:
         texts = [
             nobody(c)
             if c.point is None
-            else f"{_number(c.replicas)} ({_number(c.cards)})\n{c.point}"
+            else f"{_number(c.replicas)}{f' ({_number(c.cards)})' if cards else ''}\n{c.point}"
             for c in cells
         ]
         table.add_row(stated(rate), *(Text(text) for text in texts))

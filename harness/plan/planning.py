@@ -250,6 +250,11 @@ def make_plan(data: RunData, demand: Demand, asked: Asked) -> Plan:
         card_mib = sizer.card_mib(found.holding[0].backend) if found.holding else None
         raise _none(found, demand, card_mib, data.path)
     model = sizer.memory_model(sized.candidate.backend)
+    if asked.at and sized.need is None:
+        raise InconclusiveError(
+            f"of {sized.candidate.backend} no GPU memory was measured, so none can be estimated",
+            fix="plan from a run of a backend on a GPU, or leave out --at",
+        )
     if asked.at and model is None:
         raise InconclusiveError(
             f"the run has too few points of {sized.candidate.backend} with GPU memory to estimate "

@@ -120,9 +120,10 @@ def _as_it_was(directory: Path) -> tuple[Scenario, Path]:
         return reread(directory)
     except RunDirectoryError as error:
         seen = error.message.partition("it would mix conditions: ")[2] or error.message
+        whole = ", in one (no --shard, no --devices)" if "made of several" in seen else ""
         raise RunDirectoryError(
             f"--verify: the point can't be measured again as it was: {seen}",
-            fix="measure the run again here, and plan from that",
+            fix=f"measure the run again here{whole}, and plan from that",
         ) from error
 
 

@@ -204,7 +204,9 @@ def _card(context: Context, take: SummaryRow | None) -> Iterator[Sentence]:
     )
     used = take.value("cpu_cores")
     if used is not None and cores:
-        said.append(f"{significant(max(cores - used.value, 0), 2)} of {cores:g} CPU cores left")
+        whose = "a lane's " if context.manifest.get("lanes") else ""
+        of = f"{whose}{cores:g} CPU {'core' if cores == 1 else 'cores'}"
+        said.append(f"{significant(max(cores - used.value, 0), 2)} of {of} left")
     if text := "; ".join(said):
         yield compose(f"{text[0].upper()}{text[1:]}.")
     yield compose(_twice(context, take, busy))

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 from support import planned
 
+from harness.errors import InconclusiveError
 from harness.plan.outputs import answer, json_text, no_files, page, reasons, refused
 from harness.plan.planning import Asked, Plan, make_plan
 from harness.plan.proving import Proof, Trial
@@ -70,6 +71,12 @@ def test_without_a_gpu_the_host_is_named() -> None:
     found = make_plan(planned.run(gpu_memory_mib=None), planned.demand(), Asked())
     assert "host memory peaked at 1,000 MiB" in shown(found)
     assert json.loads(json_text(found))["memory"] is None
+    assert "What if: replicas, by p99 target" in shown(found)  # of cards nothing is known
+    assert "unknown" not in shown(found).partition("What if")[2].partition("Refused")[0]
+    assert "What if: replicas (cards), by p99 target" in shown(planned.plan())
+    with pytest.raises(InconclusiveError, match="of served no GPU memory was measured") as caught:
+        make_plan(planned.run(gpu_memory_mib=None), planned.demand(), Asked(at=((8, 1, 1),)))
+    assert "callers" not in str(caught.value.fix)  # more points would not help
 
 
 def test_a_plan_with_requests_has_files_and_says_nothing_of_none(plan: Plan) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -73,6 +74,17 @@ def test_what_another_machine_measured_is_not_tried_here(tmp_path):
         Trials(data, plan, "gpu_memory", tmp_path, quiet)
     assert "resume" not in str(caught.value)
     assert caught.value.fix == "measure the run again here, and plan from that"
+
+
+def test_a_merged_run_is_to_be_measured_in_one(made, tmp_path):
+    (tmp_path / "merged").mkdir()
+    (tmp_path / "merged" / "journal.jsonl").write_text("")
+    text = json.dumps({**made[0].manifest, "shards": []})
+    (tmp_path / "merged" / "manifest.json").write_text(text)
+    merged = replace(made[0], path=tmp_path / "merged")
+    with pytest.raises(RunDirectoryError) as caught:
+        Trials(merged, replace(made[1], run=str(merged.path)), "host_memory", tmp_path, quiet)
+    assert "in one (no --shard, no --devices)" in str(caught.value.fix)
 
 
 def test_the_point_alone_is_measured_under_the_cap(made, tmp_path):

@@ -95,6 +95,16 @@ def test_without_a_gpu_it_speaks_of_the_machine(cpu: Context) -> None:
     assert "GPU" not in page["TAKE"] and "machine-seconds" in page["COST"]
 
 
+def test_the_cores_that_are_left_are_those_of_a_lane_where_it_ran_in_lanes(sample: Context) -> None:
+    for cores, more, left in (
+        (8, {}, " of 8 CPU cores left"), (1, {"lanes": [{}]}, " of a lane's 1 CPU core left"),
+    ):  # fmt: skip
+        machine = {**sample.manifest["machine"], "cpu": {"usable": cores}}
+        changed = {**sample.manifest, "machine": machine, **more}
+        page = said(replace(sample, data=replace(sample.data, manifest=changed)))
+        assert left in page["THIS CARD"]
+
+
 def test_all_failed_has_nothing_to_take(tmp_path: Path) -> None:
     page = said(build_context(read_run(write_all_failed(tmp_path / "r"))))
     assert page["TAKE"] == (
