@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from harness.analysis.metrics import alone
 from harness.analysis.summary import SummaryRow
-from harness.errors import UsageError
+from harness.errors import InconclusiveError, UsageError
 from harness.results.rows import LoadedRow, MeasurementRow
 from harness.results.store import RunData
 
@@ -134,6 +134,19 @@ def combination_of(text: str) -> Combination:
     if min(combination.batch, combination.callers, combination.instances) < 1:
         raise UsageError(f"--at: in '{text}' each must be at least 1")
     return combination
+
+
+def no_model(backend: str, *, known: bool) -> InconclusiveError:
+    """Why a backend's memory can't be estimated; `known` says whether any of it was measured."""
+    if not known:
+        return InconclusiveError(
+            f"of {backend} no GPU memory was measured, so none can be estimated",
+            fix="plan from a run of a backend on a GPU, or leave out --at",
+        )
+    return InconclusiveError(
+        f"the run has too few points of {backend} with GPU memory to estimate others",
+        fix="measure more batch sizes or callers (at least two more than the terms)",
+    )
 
 
 def instances_of(data: RunData, backend: str, otherwise: int) -> dict[str, int]:

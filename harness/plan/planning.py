@@ -15,6 +15,7 @@ from harness.plan.memory_model import (
     MemoryModel,
     fit_memory,
     instances_of,
+    no_model,
 )
 from harness.plan.memory_parts import MemoryParts, parts_of
 from harness.plan.proving import Proof
@@ -250,16 +251,8 @@ def make_plan(data: RunData, demand: Demand, asked: Asked) -> Plan:
         card_mib = sizer.card_mib(found.holding[0].backend) if found.holding else None
         raise _none(found, demand, card_mib, data.path)
     model = sizer.memory_model(sized.candidate.backend)
-    if asked.at and sized.need is None:
-        raise InconclusiveError(
-            f"of {sized.candidate.backend} no GPU memory was measured, so none can be estimated",
-            fix="plan from a run of a backend on a GPU, or leave out --at",
-        )
     if asked.at and model is None:
-        raise InconclusiveError(
-            f"the run has too few points of {sized.candidate.backend} with GPU memory to estimate "
-            "others", fix="measure more batch sizes or callers (at least two more than the terms)",
-        )  # fmt: skip
+        raise no_model(sized.candidate.backend, known=sized.need is not None)
     rows = tuple(_row(sizer, system, sized, demand) for system in systems)
     kind = str(sizer.settings(sized.candidate.backend).get("kind", ""))
     return Plan(
