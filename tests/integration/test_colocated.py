@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.killed import measured, run_and_kill
 
@@ -106,8 +107,11 @@ def test_both_models_are_loaded_and_measured_in_every_config(together):
         count = 2 if row.config.endswith("back.i2") else 1
         # each instance answers one request of two items in 20 ms, and a little more
         assert facts["throughput"] <= 1.1 * count * 2 / 0.02
-        callers = facts["throughput"] / 2 * facts["latency_mean_ms"] / 1e3
-        assert 0.6 * 2 < callers <= 1.1 * 2  # but for the time between an answer and a request
+        begin, end = row.window_begin_ns, row.window_end_ns
+        samples = read_samples(together.path / facts["samples"])
+        open_ns = np.minimum(samples.done, end) - np.maximum(samples.sent, begin)
+        # two callers, but for the time between an answer and the next request
+        assert 0.6 * 2 < open_ns.clip(0).sum() / (end - begin) <= 2
         assert facts["latency_ms"]["p50"] > 20 * (2 / count)
     for row in together.loads:
         text = row.details.get("colocated", {}).get("back", {}).get("config", "")

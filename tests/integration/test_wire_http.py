@@ -179,15 +179,18 @@ def test_a_server_that_closes_an_idle_connection_costs_nothing():
         sock.shutdown(socket.SHUT_RDWR)
         closed.append(time.monotonic_ns())
 
-    closed = []
-    with Scripted(script) as server:
-        schedule = np.arange(5) * 60_000_000
-        samples, _ = load(server.address, 5, schedule=schedule)
-    assert len(samples) == 5
-    before = [sum(at < sent for at in closed) for sent in np.sort(samples.sent)]
-    idle = [number == count for number, count in enumerate(before)]
-    assert sum(idle) >= 3  # were sent when all connections of those before had been closed
-    assert (samples.status[np.argsort(samples.sent)][idle] == OK).all()
+    for _ in range(4):  # once at least nobody stands still
+        closed = []
+        with Scripted(script) as server:
+            schedule = np.arange(5) * 60_000_000
+            samples, _ = load(server.address, 5, schedule=schedule)
+        assert len(samples) == 5
+        before = [sum(at < sent for at in closed) for sent in np.sort(samples.sent)]
+        idle = [number == count for number, count in enumerate(before)]
+        assert (samples.status[np.argsort(samples.sent)][idle] == OK).all()
+        if sum(idle) >= 3:  # were sent when all connections of those before had been closed
+            return
+    raise AssertionError("none was sent after the others' connections had been closed")
 
 
 def test_a_late_answer_is_a_time_out_and_the_connection_is_replaced():
@@ -273,13 +276,16 @@ def test_stop_raises_when_a_request_stays_open():
 
 def test_an_open_loop_sends_when_due_and_never_moves_its_schedule():
     schedule = np.cumsum(np.random.default_rng(1).exponential(2e6, 400)).astype(np.int64)
-    with Scripted(always(ANSWER)) as server:
-        samples, _ = load(server.address, 400, slots=32, schedule=schedule)
-    assert len(samples) == 400 and (samples.status == OK).all()
-    begin = samples.scheduled.min() - schedule[0]
-    assert sorted(samples.scheduled - begin) == schedule.tolist()
-    assert (samples.sent >= samples.scheduled).all()
-    assert np.quantile(samples.sent - samples.scheduled, 0.1) < 1e6  # the processor is others' too
+    for _ in range(4):  # once at least the processor is not only others'
+        with Scripted(always(ANSWER)) as server:
+            samples, _ = load(server.address, 400, slots=32, schedule=schedule)
+        assert len(samples) == 400 and (samples.status == OK).all()
+        begin = samples.scheduled.min() - schedule[0]
+        assert sorted(samples.scheduled - begin) == schedule.tolist()
+        assert (samples.sent >= samples.scheduled).all()
+        if np.median(samples.sent - samples.scheduled) < 1e6:
+            return
+    raise AssertionError("what was due was sent a millisecond late or later, each time")
 
 
 def test_with_no_slot_free_requests_wait_or_are_shed():
