@@ -8,7 +8,9 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from tempfile import TemporaryFile
 
+from harness.system.guard import spawn
 from harness.system.packages import install_command
 
 OK, MISSING, NOTE = "ok", "missing", "note"
@@ -37,23 +39,25 @@ def probe(code: str, timeout: float = TIMEOUT_S) -> Answer:
 
     A package that crashes or hangs is then a line in the doctor's table, not the doctor's end.
     """
+    env = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    with (
+        TemporaryFile() as out, TemporaryFile() as said,
+        spawn([sys.executable, "-P", "-c", code], stdout=out, stderr=said, env=env) as process,
+    ):  # fmt: skip
+        try:
+            status = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return f"did not answer within {timeout:g} s"
+        texts = (os.pread(f.fileno(), 1 << 24, 0).strip() for f in (out, said))
+        printed, errors = (text.splitlines() for text in texts)
+    if status < 0:
+        return f"ended by signal {-status}"
+    if status:
+        return (errors or [f"exit code {status}".encode()])[-1].decode(errors="replace")
     try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-c", code], capture_output=True, text=True, errors="replace",
-            timeout=timeout, check=False, stdin=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONWARNINGS": "ignore"},
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return f"did not answer within {timeout:g} s"
-    if done.returncode < 0:
-        return f"ended by signal {-done.returncode}"
-    if done.returncode:
-        return (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-    try:
-        answer: dict[str, object] = json.loads(done.stdout.strip().splitlines()[-1])
-    except (ValueError, IndexError):
+        return dict(json.loads(printed[-1]))
+    except (ValueError, TypeError, IndexError):
         return "ended without an answer"
-    return answer
 
 
 def not_importable(name: str, module: str, reason: str) -> Check:

@@ -176,7 +176,7 @@ def test_nothing_is_left_of_a_command_that_is_ended(
     (folder / "prepared.yaml").write_text(PREPARED)
     (folder / "asleep.py").write_text("import time\ntime.sleep(60)\n")
     if words == ("doctor",):  # so that it is not at its end before it is ended
-        (folder / "onnxruntime.py").write_text("import time\ntime.sleep(5)\n")
+        (folder / "onnxruntime.py").write_text("import time\ntime.sleep(120)\n")
     temporary = folder / "temporary"
     words = tuple(str(os.getpid()) if word == "PID" else word for word in words)
     process = harness(
@@ -191,7 +191,7 @@ def test_nothing_is_left_of_a_command_that_is_ended(
         below = psutil.Process(process.pid).children(recursive=True)
     finally:
         process.send_signal(number)
-        process.communicate(timeout=60)
+        process.communicate(timeout=40)  # a probe of the doctor may take 60
     assert process.returncode in (-signal.SIGKILL, 130, 0)  # serve ends as it should
     await_(lambda: not any(temporary.glob("harness-*")), "the folder stays")
     assert not psutil.wait_procs(below, timeout=20)[1]

@@ -6,6 +6,7 @@ def test_the_last_line_is_the_answer():
 
 
 def test_an_exception_is_its_last_line():
+    assert probe(r"raise ImportError('no file\n\n')") == "ImportError: no file"
     assert probe("import not_there") == "ModuleNotFoundError: No module named 'not_there'"
 
 
@@ -22,4 +23,5 @@ def test_a_hang_ends_at_the_deadline():
 def test_silence_garbage_and_quiet_failure():
     assert probe("pass") == "ended without an answer"
     assert probe("print('hello')") == "ended without an answer"
+    assert probe("print(5)") == probe("print([5])") == "ended without an answer"
     assert probe("raise SystemExit(3)") == "exit code 3"
