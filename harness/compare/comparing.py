@@ -72,6 +72,10 @@ def stored_runs(
     paths: Sequence[Path], base: str | None, candidate: str | None, *, force: bool
 ) -> list[Comparison]:
     """The first run against each of the others. Raises UsageError, RunDirectoryError."""
+    for path in paths[1:]:
+        if path.resolve() == paths[0].resolve():
+            fix = "give two runs; or one, with --base and --candidate, for two of its backends"
+            raise UsageError(f"{path} would be compared with itself", fix=fix)
     runs = [read_run(path) for path in paths]
     first = _stored_side(runs[0], base, "--base")
     return [

@@ -64,6 +64,15 @@ def test_runs_of_several_backends_are_compared_by_name(tmp_path: Path) -> None:
     assert [p.place for p in found.points] == ["b1/c1"]
 
 
+def test_a_run_is_not_compared_with_itself(tmp_path: Path) -> None:
+    path = write_blocks(tmp_path / "one", {"a": 0.0, "b": 0.0}, manifest=CALIBRATED)
+    again = tmp_path / "again"
+    again.symlink_to(path)
+    with pytest.raises(UsageError, match="again would be compared with itself") as caught:
+        stored_runs([path, again], "a", "b", force=True)
+    assert "--base and --candidate" in str(caught.value.fix)
+
+
 def test_against_a_baseline(tmp_path: Path) -> None:
     first = read_run(write_blocks(tmp_path / "one", {"x": 0.0}, manifest=CALIBRATED))
     second = read_run(write_blocks(tmp_path / "two", {"x": 0.2}, seed=2, manifest=CALIBRATED))
