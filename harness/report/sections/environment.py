@@ -78,9 +78,9 @@ def _parts(manifest: Json) -> Iterator[tuple[str, str]]:
     for n, part in enumerate(sequence(manifest, "shards"), 1):
         shard, command = text(part, "shard"), sequence(part, "command")
         typed = "" if command == whole else f": {shlex.join(map(str, command))}"
-        rounds = listed(str(r + 1) for r in sequence(part, "rounds") if isinstance(r, int))
+        rounds = [str(r + 1) for r in sequence(part, "rounds") if isinstance(r, int)]
         title = f"Run {n}" if shard.endswith("/1") else f"Shard {shard}"
-        yield title, f"{text(part, 'block')}, rounds {rounds}{typed}"
+        yield title, f"{text(part, 'block')}, round{'s'[len(rounds) < 2 :]} {listed(rounds)}{typed}"
 
 
 def _gpu_facts(context: Context) -> list[tuple[str, str]]:

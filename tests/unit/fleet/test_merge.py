@@ -62,7 +62,7 @@ def test_the_command_is_the_merge_and_each_shard_has_its_own(
     assert [s["command"] for s in found.manifest["shards"]] == typed
     facts = {row[0].text: row[1].text for row in machine_table(build_context(found)).rows}
     assert facts["Command"] == "harness merge 0 1 -o all"
-    assert facts["Shard 1/2"] == "h1, rounds 2: harness run s.yaml --shard 1/2 -o 'my 1'"
+    assert facts["Shard 1/2"] == "h1, round 2: harness run s.yaml --shard 1/2 -o 'my 1'"
 
 
 def test_of_a_shard_that_was_begun_again_each_round_counts_once(tmp_path: Path) -> None:

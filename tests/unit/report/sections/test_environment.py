@@ -37,7 +37,7 @@ def test_where_each_lane_measured_is_said(cpu: Context) -> None:
     assert found["Shard 1/2"] == "CPU 1 of vm, rounds 2 and 4"  # by the run's command
     runs = [{"block": "h", "shard": "0/1", "rounds": [1], "command": ["harness", "run", "a b"]}]
     found = facts(replace(cpu, data=replace(cpu.data, manifest={**changed, "shards": runs})))
-    assert found["Run 1"] == "h, rounds 2: harness run 'a b'"
+    assert found["Run 1"] == "h, round 2: harness run 'a b'"
     facts(replace(cpu, data=replace(cpu.data, manifest={"shards": [{"rounds": ["x"]}, 3]})))
 
 
