@@ -247,7 +247,11 @@ def replay(enqueue: Callable[[], object], stream: int) -> Callable[[], object]:
     done(runtime.cudaStreamBeginCapture(stream, mode))
     enqueue()
     graph = done(runtime.cudaGraphInstantiate(done(runtime.cudaStreamEndCapture(stream)), 0))
-    return lambda: runtime.cudaGraphLaunch(graph, stream)
+
+    def launch(_alive: object = enqueue) -> None:  # the graph uses the memory of its context
+        runtime.cudaGraphLaunch(graph, stream)
+
+    return launch
 
 
 BY_HAND = {"torch": torch_loop, "onnxruntime": onnxruntime_loop, "tensorrt": tensorrt_loop}
