@@ -291,11 +291,12 @@ def take_turns(
     """Medians of blocks in which the sides take turns, call by call, the first drawn each time."""
     rng, clock = random.Random(1), time.monotonic_ns
     found: list[dict[str, float]] = []
-    with backend.caller() as caller, by_hand.scope():
+    with backend.caller() as caller:
         infer, one = caller.infer, by_hand.one
         for i in range(WARM):
             infer(requests[i % INPUTS])
-            one(i)
+            with by_hand.scope():
+                one(i)
         end = time.monotonic() + TURNS_BUDGET_S
         while len(found) < wanted and (len(found) < FEWEST_PAIRS or time.monotonic() < end):
             times: dict[str, list[int]] = {"harness": [], "by_hand": []}
@@ -307,9 +308,10 @@ def take_turns(
                         infer(request)
                         times[side].append(clock() - begin)
                     else:
-                        begin = clock()
-                        one(i)
-                        times[side].append(clock() - begin)
+                        with by_hand.scope():  # anew: the harness may leave its stream current
+                            begin = clock()
+                            one(i)
+                            times[side].append(clock() - begin)
             found.append({f"{s}_median_ns": float(np.median(t)) for s, t in times.items()})
     return found
 
