@@ -2,6 +2,7 @@
 
     .venv/bin/python benchmarks/session_start.py --sessions 40 --output docs/benchmarks
     .venv/bin/python benchmarks/session_start.py --device cuda --sessions 40 --seconds 60
+    .venv/bin/python benchmarks/session_start.py --pool OLD.json NEW.json   their sessions together
 
 Fresh processes are cold for longer than a point's warm-up, so a session opens with a measurement
 that is discarded. Here each session measures one point again and again: the discarded one, then
@@ -24,6 +25,7 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,7 @@ HERE = Path(__file__).resolve().parent
 REPEATS = 4
 LEVEL = 0.05
 BOTH = "all backends"
+FIRST = "first that counts"
 CPU = "[{kind: torch, name: torch, device: cpu}, {kind: onnxruntime, name: onnxruntime}]"
 GPU = ("[{{kind: torch, name: torch, device: 'cuda:0'}}, {{kind: onnxruntime, name: onnxruntime, "
        "provider: CUDAExecutionProvider, device: 'cuda:{second}'}}]")  # fmt: skip
@@ -103,7 +106,7 @@ def judged(sessions: list[list[float]]) -> dict[str, dict[str, float]]:
     logs = np.log(np.array(sessions))
     later = logs[:, 2:].mean(axis=1)
     found = {}
-    for column, name in enumerate(("discarded", "first that counts")):
+    for column, name in enumerate(("discarded", FIRST)):
         off = logs[:, column] - later
         found[name] = {
             "percent": 100 * float(np.expm1(np.median(off))), "below": int((off < 0).sum()),
@@ -113,25 +116,66 @@ def judged(sessions: list[list[float]]) -> dict[str, dict[str, float]]:
     return found
 
 
+def result_of(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """What `parts` show together: each has its `command`, `machine` and `rates`."""
+    rates: dict[str, list[list[float]]] = {}
+    for part in parts:
+        for name, rows in part["rates"].items():
+            rates.setdefault(name, []).extend(rows)
+    every = {**rates, BOTH: [row for rows in rates.values() for row in rows]}
+    return {"backends": {name: judged(rows) for name, rows in every.items()}, "parts": parts}
+
+
+def pooled(files: list[Path]) -> dict[str, Any]:
+    """The sessions of several results, each of which is one part or has parts already."""
+    read = [json.loads(path.read_text("utf-8")) for path in files]
+    return result_of([part for data in read for part in data["parts"]])
+
+
 def page(result: dict[str, Any]) -> str:
     """The result in words."""
+    parts = result["parts"]
+    said = "; ".join(f"`{part['command']}` on {part['machine']}" for part in parts)
     lines = [
         "# The first measurement of a session", "",
-        f"`{result['command']}` on {result['machine']}. Each session measures one point "
+        f"{said}. Each session measures one point "
         f"{1 + REPEATS} times; a measurement is compared with the geometric mean of the last "
         f"{REPEATS - 1}, over the sessions by Wilcoxon's signed-rank test.", "",
         "| backend | measurement | median difference | below | p |", "|---|---|---|---|---|",
     ]  # fmt: skip
     for backend, found in result["backends"].items():
-        for name, row in found.items():
-            lines.append(
-                f"| {backend} | {name} | {signed(row['percent'], '.2f')} % | {row['below']} of "
-                f"{row['of']} | {row['p']:.2g} |"
-            )
-    firsts = [found["first that counts"]["p"] for found in result["backends"].values()]
-    holds = "does not differ" if min(firsts) > LEVEL else "DIFFERS"
-    lines += ["", f"The first measurement that counts {holds} from the later ones (p > {LEVEL})."]
-    return "\n".join(lines) + "\n"
+        lines += [f"| {backend} | {name} | {_cells(row)} |" for name, row in found.items()]
+    firsts = {name: found[FIRST]["p"] for name, found in result["backends"].items()}
+    lines += ["", _verdict(firsts)]
+    if len(parts) > 1:
+        lines += ["", "Each part alone, the first that counts:", ""]
+        lines += ["| measured | backend | median difference | below | p |", "|---|---|---|---|---|"]
+        for part in parts:
+            for backend, found in result_of([part])["backends"].items():
+                lines.append(f"| {part['date']} | {backend} | {_cells(found[FIRST])} |")
+        lines += ["", "The test was made after each part, and one p a backend and one for all: by "
+                  "chance alone some p is below 0.05 more often than once in twenty."]  # fmt: skip
+    beside = [f"{part['date']}: {part['beside']}" for part in parts if part.get("beside")]
+    return "\n".join([*lines, *(["", *beside] if beside else [])]) + "\n"
+
+
+def _cells(row: dict[str, float]) -> str:
+    off = signed(row["percent"], ".2f")
+    return f"{off} % | {row['below']} of {row['of']} | {row['p']:.2g}"
+
+
+def _verdict(firsts: dict[str, float]) -> str:
+    """Of which backends the first measurement that counts differs; `firsts` has their p."""
+    off = [f"{name} (p {p:.2g})" for name, p in firsts.items() if p <= LEVEL]
+    same = [name for name, p in firsts.items() if p > LEVEL]
+    if not off:
+        return (
+            f"The first measurement that counts does not differ from the later ones (p > {LEVEL})."
+        )
+    rest = f"; of {' and '.join(same)} it is not shown to (p > {LEVEL})" if same else ""
+    return (
+        f"The first measurement that counts DIFFERS from the later ones of {', '.join(off)}{rest}."
+    )
 
 
 def sessions(
@@ -171,30 +215,36 @@ def measured(options: argparse.Namespace) -> dict[str, list[list[float]]]:
 
 
 def main() -> None:
-    """Measure, and write session-start.json and .md, or those of the GPU."""
+    """Measure or pool, and write session-start.json and .md, or those of the GPU."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--sessions", type=int, default=40, help="of each backend, at most")
     parser.add_argument("--seconds", type=float, default=3600.0, help="begin none after so long")
     parser.add_argument("--device", choices=list(SECONDS), default="cpu")
+    parser.add_argument("--beside", default="", help="what else ran, a sentence for the page")
+    parser.add_argument("--pool", type=Path, nargs="+", metavar="JSON", help="measure nothing")
     parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"))
     options = parser.parse_args()
-    rates = measured(options)
-    every = {**rates, BOTH: [row for rows in rates.values() for row in rows]}
-    gpus = (
-        [str(gpu["name"]) for gpu in describe_machine()["gpus"]] if options.device == "cuda" else []
-    )
-    result = {
-        "command": f"benchmarks/session_start.py --device {options.device} --sessions "
-        f"{options.sessions} --seconds {options.seconds:g}",
-        "machine": ", ".join([platform.processor() or platform.machine(),
-                              f"{os.cpu_count()} CPUs", *gpus]),
-        "backends": {name: judged(rows) for name, rows in every.items()}, "rates": rates,
-    }  # fmt: skip
-    name = "session-start" if options.device == "cpu" else "gpu-session-start"
+    result = pooled(options.pool) if options.pool else result_of([part_of(options)])
+    on_gpu = any("--device cuda" in part["command"] for part in result["parts"])
+    name = "gpu-session-start" if on_gpu else "session-start"
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
     (options.output / f"{name}.md").write_text(page(result))
     print(page(result))
+
+
+def part_of(options: argparse.Namespace) -> dict[str, Any]:
+    """What one call measures, and on what."""
+    machine = describe_machine()
+    gpus = [str(gpu["name"]) for gpu in machine["gpus"]] if options.device == "cuda" else []
+    rates = measured(options)
+    return {
+        "command": f"benchmarks/session_start.py --device {options.device} --sessions "
+        f"{options.sessions} --seconds {options.seconds:g}",
+        "machine": ", ".join([platform.processor() or platform.machine(),
+                              f"{os.cpu_count()} CPUs", *gpus]),
+        "date": f"{datetime.now(UTC):%Y-%m-%d}", "beside": options.beside, "rates": rates,
+    }  # fmt: skip
 
 
 if __name__ == "__main__":
