@@ -121,7 +121,7 @@ def _data(spec: ModelSpec, base: Path) -> dict[str, InputData]:
 
 
 def _key(model: PreparedModel, content: Mapping[str, object]) -> str:
-    versions = package_versions()
+    versions = package_versions(["torch"])
     makers = [versions.get(name) for name in ("onnx", "torch")]
     makers += [file_hash(path) for path in sorted(Path(__file__).parent.glob("*.py"))]
     shapes = [(i.name, i.dtype, i.shape) for i in model.inputs]

@@ -1,3 +1,4 @@
+import importlib.metadata
 import json
 import shutil
 import subprocess
@@ -68,6 +69,16 @@ def test_another_opset_is_another_key(tmp_path, monkeypatch):
     first, _ = ready(spec(), tmp_path)
     monkeypatch.setattr("harness.models.onnx_file.OPSET", 17)
     assert ready(spec(), tmp_path)[0].key != first.key
+
+
+@pytest.mark.parametrize("package", ["onnx", "torch"])
+def test_another_version_of_what_exports_is_another_key(tmp_path, monkeypatch, package):
+    first, _ = ready(spec(), tmp_path)
+    real = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda n: "9" if n == package else real(n))
+    second, rows = ready(spec(), tmp_path)
+    assert second.files != first.files
+    assert not rows[0].cached
 
 
 def test_weights_that_no_seed_reaches_are_still_the_same_for_every_backend(tmp_path):
