@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from harness.cli.main import COMMANDS  # noqa: E402
+from harness.scenario.spec.backend import packages  # noqa: E402
 from harness.system.machine import describe_machine, package_versions  # noqa: E402
 
 HELP_S, COMMAND_S, OWN_S, ANALYZER_S = 0.3, 0.5, 300.0, 120.0
@@ -151,7 +152,7 @@ def main() -> None:
     on = f"{machine['cpu']['model']}, {machine['cpu']['usable']} cores, Python {machine['python']}"
     data: dict[str, object] = {
         "started": started, "on": on, "paths": paths, "help": helps(asked.repeats),
-        "machine": machine, "packages": package_versions(),
+        "machine": machine, "packages": package_versions(packages()),
     }  # fmt: skip
     text = page(data)
     print(text)

@@ -355,11 +355,12 @@ def record(logs: Sequence[Path]) -> None:
     """Add a test log of this machine, in one or more files, to the store."""
     from datetime import UTC, datetime
 
+    from harness.scenario.spec.backend import packages
     from harness.system.machine import describe_machine, package_versions
 
     machine = describe_machine()
     kept = {k: machine[k] for k in ("os", "kernel", "architecture", "python", "cpu", "gpus")}
-    versions = package_versions()
+    versions = package_versions(packages())
     names = ("torch", "onnx", "onnxruntime", "onnxruntime-gpu", "tritonclient", "nvidia-pytriton",
              "tensorrt-rtx-cu13", "tensorrt")  # fmt: skip
     store = json.loads(STORE.read_text("utf-8"))

@@ -28,6 +28,7 @@ from pages import Page  # noqa: E402
 
 from harness.backends.base import BackendContext  # noqa: E402
 from harness.models.tensors import PreparedModel  # noqa: E402
+from harness.scenario.spec.backend import packages  # noqa: E402
 from harness.system.files import jsonable  # noqa: E402
 from harness.system.guard import spawn  # noqa: E402
 from harness.system.machine import describe_machine, git_state, package_versions  # noqa: E402
@@ -73,8 +74,8 @@ class Record:
             "benchmark": name, "schema": 1,
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "command": ["python", *sys.argv], "device": asked.device, "quick": asked.quick,
-            "machine": describe_machine(), "packages": package_versions(), "git": git_state(ROOT),
-            "cases": {}, "failures": {},
+            "machine": describe_machine(), "packages": package_versions(packages()),
+            "git": git_state(ROOT), "cases": {}, "failures": {},
         }  # fmt: skip
 
     def attempt(self, case: str, work: Callable[[], Any]) -> None:

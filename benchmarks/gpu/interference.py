@@ -28,6 +28,7 @@ from typing import Any
 import gpubench
 import pages
 
+from harness.scenario.spec.backend import packages
 from harness.scenario.wording import signed
 from harness.system.files import jsonable
 from harness.system.machine import describe_machine, package_versions
@@ -109,7 +110,7 @@ def measure(asked: argparse.Namespace) -> None:
             "benchmark": "interference", "device": asked.device, "bound": asked.bound,
             "modes": found,
             "seconds": time.monotonic() - begin, "machine": describe_machine(),
-            "packages": package_versions(), "started": found[-1].pop("created"),
+            "packages": package_versions(packages()), "started": found[-1].pop("created"),
         }  # fmt: skip
         (asked.output / "interference.json").write_text(json.dumps(jsonable(record), indent=1))
         print("\n".join(found[-1]["answers"]), flush=True)

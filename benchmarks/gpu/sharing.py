@@ -29,6 +29,7 @@ import numpy as np
 import pages
 
 from harness.analysis.intervals import Interval, t_quantile
+from harness.scenario.spec.backend import packages
 from harness.system.files import jsonable
 from harness.system.machine import describe_machine, package_versions
 
@@ -122,7 +123,7 @@ def record_of(found: Results) -> dict[str, Any]:
     ]  # fmt: skip
     return {
         "benchmark": "sharing", "started": str(found.data.manifest.get("created", "")),
-        "machine": describe_machine(), "packages": package_versions(), "rows": rows,
+        "machine": describe_machine(), "packages": package_versions(packages()), "rows": rows,
         "dedicated": {t.dedicated.id: _point(found.dedicated(t)) for t in found.design.table},
         **to_json(found),
     }  # fmt: skip
