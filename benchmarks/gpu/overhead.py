@@ -79,7 +79,7 @@ class ByHand(NamedTuple):
     """What the last call gave."""
     one: Callable[[int], object]
     scope: Callable[[], contextlib.AbstractContextManager[object]]
-    """Entered once around calls of `one`."""
+    """Entered around each call of `one`, outside the clock."""
 
 
 # -------------------------------------------------------------------------------- the harness

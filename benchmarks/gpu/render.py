@@ -23,6 +23,7 @@ from harness.analysis.intervals import Interval, log_t_interval
 
 Data = Mapping[str, Any]
 HANDLES = "onnxruntime-handles"
+RUNTIMES = {"onnxruntime": "ONNX Runtime", "tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT-RTX"}
 POINT = "b"
 """Names of stages under load begin with it: `b16/c4`."""
 
@@ -30,10 +31,11 @@ POINT = "b"
 def head(data: Data, *paragraphs: str) -> list[str]:
     """Machine, command and method."""
     versions = dict.fromkeys(
-        f"{'TensorRT-RTX' if d.get('flavor') == 'tensorrt-rtx' else 'TensorRT'} {d['tensorrt']}"
+        f"{RUNTIMES.get(d.get('flavor', key), key)} {d[key]}"
         for case in data["cases"].values()
         for d in _details(case)
-        if "tensorrt" in d
+        for key in ("torch", "onnxruntime", "tensorrt")
+        if key in d and key not in data["packages"]
     )
     script = Path(data["command"][1])
     shown = f"PYTHONPATH=. python benchmarks/gpu/{script.name} --output OUT"
@@ -96,7 +98,10 @@ def overhead(data: Data) -> Page:
     )  # fmt: skip
     columns = ("backend", "blocks × turns", "by hand µs", "harness µs", "call by call",
                "difference µs", "in blocks", "between calls", "target")  # fmt: skip
-    lines += table(columns, [_overhead_row(name, case) for name, case in cases.items()])
+    every = {n: [c, *data.get("repeats", {}).get(n, ())] for n, c in cases.items()}
+    lines += table(columns, [_overhead_row(n, c) for n, found in every.items() for c in found])
+    lines += ["", _off_target({n: [_ratio(c) for c in found] for n, found in every.items()})]
+    lines += [line for note in data.get("notes", ()) for line in ("", note)]
     if "null" in data["cases"]:
         lines += ["", "## The timed loop alone", "", *_null(data["cases"]["null"])]
     return Page("overhead", "The harness's own cost", [*lines, *failures(data)])
@@ -105,7 +110,7 @@ def overhead(data: Data) -> Page:
 def _overhead_row(name: str, case: Data) -> tuple[str, ...]:
     pairs, turns = case["pairs"], case["turns"]
     harness, hand = ([t[f"{s}_median_ns"] / 1e3 for t in turns] for s in ("harness", "by_hand"))
-    ratio = log_t_interval([h / b for h, b in zip(harness, hand, strict=True)])
+    ratio = _ratio(case)
     gap = mean_interval([h - b for h, b in zip(harness, hand, strict=True)])
     blocks, spacing = (
         log_t_interval([p["harness"][key] / p["by_hand"][key] for p in pairs])
@@ -116,6 +121,23 @@ def _overhead_row(name: str, case: Data) -> tuple[str, ...]:
         number(statistics.median(hand), 4), number(statistics.median(harness), 4),
         measured(ratio), measured(gap, 3), measured(blocks), measured(spacing), _verdict(ratio),
     )  # fmt: skip
+
+
+def _ratio(case: Data) -> Interval:
+    """The harness's time a call against that by hand, call by call."""
+    return log_t_interval([t["harness_median_ns"] / t["by_hand_median_ns"] for t in case["turns"]])
+
+
+def _off_target(found: Mapping[str, Sequence[Interval]]) -> str:
+    """Which backends are not shown to meet the target; of each, one interval a process."""
+    said = []
+    for name, ratios in found.items():
+        verdicts = [_verdict(ratio) for ratio in ratios]
+        if set(verdicts) != {"met"}:
+            values = ", ".join(f"{ratio.value:.3f}" for ratio in ratios)
+            counts = ", ".join(f"{verdicts.count(v)} {v}" for v in dict.fromkeys(verdicts))
+            said.append(f"`{name}` ({values}: {counts})")
+    return f"Not shown to meet the target: {'; '.join(said)}." if said else "All meet the target."
 
 
 def _verdict(ratio: Interval) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.metadata
 import json
 import sys
 from dataclasses import replace
@@ -165,6 +166,41 @@ def test_the_target_is_judged_by_the_interval(
     row = load("render")._overhead_row("torch", case)
     assert row[1] == "6 × 40"
     assert row[-1] == verdict
+
+
+def _overhead(*ratios: float, **more: Any) -> dict[str, Any]:
+    side = {"median_ns": 1e6, "spacing_ns": 1e6}
+    turns = [{"harness_median_ns": r * 1e6 + n, "by_hand_median_ns": 1e6}
+             for r in ratios for n in range(3)]  # fmt: skip
+    return {"pairs": [{"harness": side, "by_hand": side}] * 2, "turns": turns, "turns_a_block": 40,
+            **more}  # fmt: skip
+
+
+def test_a_case_that_was_repeated_has_a_line_each_and_one_sentence(load: Any) -> None:
+    details = {"torch": "2.11.0+cu130"}
+    trt = {"tensorrt": "1.6", "flavor": "tensorrt-rtx"}
+    data = {
+        **MACHINE, "benchmark": "overhead", "command": ["python", "overhead.py"], "quick": False,
+        "cases": {
+            "torch": _overhead(1.01, 1.04, details=details), "trt": _overhead(1.01, details=trt),
+        },
+        "repeats": {"torch": [_overhead(1.03), _overhead(1.01)]}, "notes": ["Beside it ran a run."],
+    }  # fmt: skip
+    lines = load("render").overhead(data).lines
+    rows = [line.split("|")[-2].strip() for line in lines if line.startswith("| `")]
+    assert rows == ["not decided", "missed", "met", "met"]
+    assert ("Not shown to meet the target: `torch` (1.025, 1.030, 1.010: 1 not decided, 1 missed, "
+            "1 met).") in lines  # fmt: skip
+    assert "Beside it ran a run." in lines
+    assert any("torch 2.11.0+cu130, TensorRT-RTX 1.6." in line for line in lines)
+    all_met = {**data, "cases": {"trt": _overhead(1.01)}, "repeats": {}, "notes": []}
+    assert "All meet the target." in load("render").overhead(all_met).lines
+
+
+def test_a_record_has_the_versions_of_what_the_backends_run_on(load: Any, tmp_path: Path) -> None:
+    asked = argparse.Namespace(output=tmp_path, device="cpu", quick=True)
+    packages = load("gpubench").Record("x", asked).data["packages"]
+    assert packages["onnxruntime"] == importlib.metadata.version("onnxruntime")
 
 
 def test_resnet50_costs_what_its_layers_cost(load: Any) -> None:
