@@ -53,10 +53,12 @@ def percent(share: float | None, digits: int = 1) -> str:
 
 
 def measured(found: Interval | None, digits: int = 4) -> str:
-    """The value and, in brackets, its interval."""
+    """The value and, in brackets, its interval; `≥` before what is a lower bound only."""
     if found is None:
         return "–"
     shown = f"{found.value:,.{_decimals(found.value, digits)}f}"
+    if found.at_least:
+        return f"≥ {shown}"
     if found.low is None or found.high is None:
         return shown
     decimals = _decimals(found.value, digits)

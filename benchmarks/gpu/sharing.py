@@ -189,7 +189,7 @@ def page(record: dict[str, Any]) -> pages.Page:
     lines = [
         "Made by `benchmarks/gpu/sharing.py`, which runs `harness share`; "
         "[sharing.md](../sharing.md) says what each mode is. In brackets: 95 % intervals; a number "
-        "without one is of a single round that counts.", "",
+        "without one is of a single round that counts, one with ≥ a lower bound.", "",
         *pages.machine_lines(record), "",
         f"ResNet-50, fp16, ONNX Runtime, batch {BATCH}, closed loop; {rounds} rounds, in each of "
         "which all processes are started anew. One tenant has all callers of the device, or n "

@@ -25,7 +25,8 @@ CLAIM = ("The tutorial gives, for ResNet-50 at batch 1 and without intervals, ve
          "PyTorch 16 ms and 98 MB against TensorRT 3 ms and 50 MB.")  # fmt: skip
 
 
-def page(runs: Sequence[Path]) -> Page:
+def page(runs: Sequence[Path], beside: str = "") -> Page:
+    """The table of the runs; `beside` is a sentence on what else the machine did."""
     found = [read_run(path) for path in runs]
     lines = [*machine_lines(found[0].manifest), "", CLAIM, ""]
     lines += ["Measured by the harness itself:", "", "```"]
@@ -36,7 +37,8 @@ def page(runs: Sequence[Path]) -> Page:
         "The clock includes both copies (`io: host`), and the answer is on the host when it stops. "
         f"{' or '.join(map(str, rounds))} rounds, each in a fresh process, backends in shuffled "
         "order, which in the first round was that of the table; in brackets the 95 % interval over "
-        "the rounds. *First call* is the first request after loading: in the first round's "
+        "the rounds; a p99 with ≥ is a lower bound: it rests on too few slow requests. "
+        "*First call* is the first request after loading: in the first round's "
         "process, then the median of the later rounds'. In it TensorRT-RTX compiles its kernels, "
         "unless it finds them in a cache that the harness keeps beside the engine; backends with "
         "the same engine (with and without CUDA graphs) share that cache, so the one that came "
@@ -45,6 +47,7 @@ def page(runs: Sequence[Path]) -> Page:
         "*build* what building the engine took, once. *Disk* is what is loaded: weights, ONNX file "
         "or engine. *GPU memory* is the process's peak in the window, with its CUDA context. "
         "*Against* is the ratio of medians to eager PyTorch fp32.", "",
+        *((beside, "") if beside else ()),
     ]  # fmt: skip
     base = _base([row for run in found for row in summarize(run.measurements)])
     rows = [cells for run in found for cells in _rows(run, base)]
@@ -103,9 +106,10 @@ def _failures(runs: Sequence[RunData]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--beside", default="", help="what else the machine did, a sentence")
     parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"))
     asked = parser.parse_args()
-    print(page(asked.runs).write(asked.output))
+    print(page(asked.runs, asked.beside).write(asked.output))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from support.shared import full, write_shared
 from support.shared import scenario as shared
 from support.synthetic_run import Synthetic, write_run
 
+from harness.analysis.intervals import Interval
 from harness.analysis.summary import summarize
 from harness.results.rows import LoadedRow, ServerOnlyRow
 from harness.results.series import Quantity, SeriesKey, TelemetrySeries, write_parquet
@@ -527,7 +528,8 @@ def test_the_tutorials_table_has_each_backend_of_the_runs(load: Any, tmp_path: P
         if row["event"] == LoadedRow.EVENT and row["backend"] == "trt":
             row["details"]["build_seconds"] = 4.25
     (path / JOURNAL).write_text("".join(json.dumps(row) + "\n" for row in loads))
-    lines = load("tutorial_table").page([path]).lines
+    lines = load("tutorial_table").page([path], "Alone on the machine.").lines
+    assert "Alone on the machine." in lines
     rows = [[c.strip() for c in line.split("|")[1:-1]] for line in lines if line.startswith("| `")]
     assert [(r[0], r[6]) for r in rows] == [("`torch-cuda-fp32`", "–"), ("`trt`", "4.25")]
     assert "harness run x.yaml" in lines
@@ -536,3 +538,9 @@ def test_the_tutorials_table_has_each_backend_of_the_runs(load: Any, tmp_path: P
     assert base is not None and other is not None
     assert rows[1][3] == f"{other.value / base.value:.2f}"
     assert rows[1][1].startswith(f"{other.value:.3f} [")
+
+
+def test_a_value_that_is_a_lower_bound_says_so(load: Any) -> None:
+    pages = load("pages")
+    assert pages.measured(Interval(5.043, 3.443, None, 3, at_least=True)) == "≥ 5.043"
+    assert pages.measured(Interval(5.043, 3.443, 6.1, 3)) == "5.043 [3.443, 6.100]"
