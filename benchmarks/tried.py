@@ -44,6 +44,7 @@ SUBJECTS = {
     "onnxruntime/cuda": Subject("ONNX Runtime, CUDA"),
     "tensorrt-rtx": Subject("TensorRT-RTX"),
     "tensorrt-rtx/build": Subject("TensorRT-RTX, engines built without a GPU"),
+    "prepare": Subject("`harness prepare`, an engine compared with the reference on its GPU"),
     "tensorrt": Subject(
         "full TensorRT 10 and 11", "only TensorRT-RTX has run, by the same code", ("tensorrt",)
     ),
