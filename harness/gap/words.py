@@ -36,9 +36,11 @@ def sentence(gap: Gap) -> str:
     most = "; ".join(f"{PARTS[p.name].lower()}: {'+' * (p.ms.value >= 0)}{ms(p.ms.value)}"
                      for p in largest)  # fmt: skip
     rest, more = gap.part(*unknown), "more" if gap.ms >= 0 else "less"
+    bad = " and ".join(f"{r.point} is invalid" for r in (gap.native, gap.served) if not r.valid)
     return (
         f"{took}: {ms(abs(gap.ms))} ms {more}. The largest parts, in ms: {most}. Unexplained: "
         f"{ms(rest)} ms, {abs(rest) / gap.end_to_end.value:.1%} of the end-to-end time."
+        f"{bad and f' Not to be relied on: {bad}.'}"
     )
 
 

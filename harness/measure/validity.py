@@ -137,13 +137,6 @@ LITTLE_TOLERANCE = 0.1
 """Share of the concurrency that may be missing."""
 
 
-def explain(flag: str) -> str:
-    """The flag in words."""
-    if flag.startswith("failed_"):
-        return f"at least one round failed ({flag.removeprefix('failed_').replace('_', ' ')})"
-    return FLAGS[flag].words if flag in FLAGS else flag
-
-
 def short(flag: str) -> str:
     """The flag in a few words: `drifted`, `p99 uncertain`."""
     return (flag in FLAGS and FLAGS[flag].short) or flag.replace("_", " ")

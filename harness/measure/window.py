@@ -66,8 +66,9 @@ def measure(
         quiet = settings.request_timeout + settings.pause
         _wait(generator, "warm-up", 0, *warm, quiet, report)
         begin = read_counters(backend, generator, mark)
+        time.sleep(POLL_S)  # counts may be older than that: none is of requests before the window
         already = generator.completed()
-        lengths = settings.window, settings.window_requests, settings.window_max
+        lengths = settings.window - POLL_S, settings.window_requests, settings.window_max - POLL_S
         cut = _wait(generator, "window", already, *lengths, quiet, report)
         window = window_between(begin, read_counters(backend, generator, mark), backend, cut)
     except DeadlineError:  # whoever asked for this ends the process

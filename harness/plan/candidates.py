@@ -85,7 +85,7 @@ class Points:
         return Found(
             tuple(holding), tuple(row.point for row, answer in answers if answer == "unknown"),
             min(known, key=lambda pair: pair[1], default=None),
-            {row.point: labels.why_invalid(row) for row in self.rows if labels.broken(row)},
+            {r.point: labels.why_invalid(r) for r in self.rows if r.rounds and not r.valid},
         )  # fmt: skip
 
     def larger(self, found: Found, planned: Candidate) -> Iterator[str]:

@@ -9,7 +9,7 @@ from harness.analysis.metrics import PRESENT, metric_of, split_name
 from harness.analysis.objective import Objective
 from harness.analysis.summary import SummaryRow
 from harness.errors import words_of
-from harness.measure.validity import INVALIDATES, explain, short
+from harness.measure.validity import FLAGS, INVALIDATES, short
 from harness.scenario import wording
 
 counted = wording.counted
@@ -123,4 +123,4 @@ def flag_text(flag: str) -> str:
     """A flag in words; a failed round says why it failed."""
     if flag.startswith("failed_"):
         return f"at least one round failed: {words_of(flag.removeprefix('failed_'))}"
-    return explain(flag)
+    return FLAGS[flag].words if flag in FLAGS else flag

@@ -11,7 +11,7 @@ from harness.report.model.decision import decide
 from harness.report.model.labels import counted, listed
 from harness.report.model.section import Sentence
 from harness.report.outputs.terminal_table import PointsTable
-from harness.report.sections.answer import answer
+from harness.report.sections.answer import answer, left_out
 from harness.report.sections.capacity import capacities, line, name
 from harness.report.sections.first_page import verdict
 from harness.report.sections.notes import disturbances, unmeasured
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 def terminal_summary(data: RunData, *, brief: bool = False) -> Group:
     """The table, under it every failure with its reason, and the sentence on which is best.
 
-    A `brief` one has what failed and the first sentence alone, of a capacity run its answer.
+    A `brief` one has what failed, the first sentence, and what is left out; of a capacity run its
+    answer.
     """
     from rich.console import Group
     from rich.text import Text
@@ -40,7 +41,7 @@ def terminal_summary(data: RunData, *, brief: bool = False) -> Group:
     found = [Text(line(name(context, c), c), style="" if c.rate else "yellow") for c in held]
     said = [_rich(sentence) for sentence in answer(context)]
     if brief:
-        return Group(*_failures(context), *found, said[0])
+        return Group(*_failures(context), *found, said[0], *map(_rich, left_out(context)))
     page = verdict(context, decide(context)).entries
     first: list[RenderableType] = []
     for title, lines in page:

@@ -29,8 +29,8 @@ def answer(context: Context) -> list[Sentence]:
     if context.choice.best is None:
         first, *more = [_nothing(context), *_nearest(context), *_gate(context)]
     else:
-        left_out = [*_left_out(context), *_gate(context)]
-        first, *more = [_headline(context), *_details(context), *left_out]
+        rest = [*left_out(context), *_gate(context)]
+        first, *more = [_headline(context), *_details(context), *rest]
     return [warned(context, first), *more]
 
 
@@ -348,7 +348,8 @@ def _reasons(context: Context) -> str:
     return "; ".join(f"{name}: {why}" for name, why in zip(names, said, strict=True))
 
 
-def _left_out(context: Context) -> list[Sentence]:
+def left_out(context: Context) -> list[Sentence]:
+    """How many points are not ranked, and why; empty where all are."""
     unranked = sum(not ranking.usable(r) for r in context.rows)
     decided = ranking.at_decisive(context.rows)
     others = sum(ranking.usable(r) and r.sizes != decided[0].sizes for r in context.rows)

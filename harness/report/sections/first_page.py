@@ -126,7 +126,7 @@ def needs(row: SummaryRow, percentile: str, *, short: bool = False) -> list[str]
 
 
 def _against(context: Context, rival: Rival) -> str:
-    """`1.97× (1.89–2.05) that of eager PyTorch at the same precision (…, its own best load)`."""
+    """`1.97× (1.89–2.05) that of eager PyTorch at the same precision (…)`."""
     spec = context.spec(rival.row.backend)
     eager = "eager PyTorch" if spec.get("kind") == "torch" and not spec.get("compile") else ""
     precision = decision.precision_of(context, rival.row)
@@ -134,7 +134,7 @@ def _against(context: Context, rival: Rival) -> str:
     if satisfies(rival.row, context.bounds) != "yes":
         over = f"{eager or 'the reference'}{same} ({context.name(rival.row)})"
         return f"not compared with {over}: none of its points is shown to hold the constraints"
-    place = f"{context.name(rival.row)}, {where_text(context, rival.row)}, its own best load"
+    place = f"{context.name(rival.row)}, {where_text(context, rival.row)}, the load to take of it"
     ratio = numbers.NOT_AVAILABLE if rival.ratio is None else both_text(rival.ratio, "×")
     return f"{ratio} that of {eager or 'the reference'}{same} ({place})"
 
@@ -176,13 +176,11 @@ def _limits(context: Context, found: Decision) -> Iterator[Sentence]:
             bold(f"{limit}: {context.name(limited.row)}, {where_text(context, limited.row)}"),
             f" · {said}",
         )
-    lacking = sum(
-        usable(r) and r.value(latency_name(found.percentile)) is None for r in context.rows
-    )
-    if lacking:
+    tail = latency_name(found.percentile)
+    if lacking := [r for r in context.rows if usable(r) and r.value(tail) is None]:
         yield compose(
-            f"{labels.counted(lacking, 'point')} had too few requests for {name} and can't hold "
-            "such a limit; a longer measurement.window lets them be judged."
+            f"{labels.counted(len(lacking), 'point')} had too few requests for {name} and can't "
+            f"hold such a limit; {_longer(lacking)} lets them be judged."
         )
 
 
@@ -217,8 +215,9 @@ def _twice(context: Context, take: SummaryRow, busy: float | None) -> str:
     rate, double = take.throughput, "Twice the load"
     if rate:
         double += f" ({numbers.fixed(2 * rate.value, numbers.decimals(rate))} infer/s)"
-    triton = context.spec(take.backend).get("kind") == "triton"
-    line = "instances: [1, 2, 4]" if triton else "- {kind: triton, device: cuda, instances: [1, 2]}"
+    kind, precision = context.spec(take.backend).get("kind"), decision.precision_of(context, take)
+    served = f"kind: triton, serve: {kind}, device: cuda, precision: {precision}"
+    line = "instances: [1, 2, 4]" if kind == "triton" else f"- {{{served}, instances: [1, 2]}}"
     tried = sorted({
         int(n) for r in firsts(context.rows, context.name)
         if r.backend == take.backend and (n := context.served(r).instances).isdigit()
@@ -229,12 +228,11 @@ def _twice(context: Context, take: SummaryRow, busy: float | None) -> str:
     )  # fmt: skip
     if busy is None:
         return f"{double} was not measured: what it needs is not known."
-    if busy >= BUSY:
-        fits = "needs a second card, as far as busy shares tell"
-    elif busy <= HALF_BUSY:
-        fits = "may fit on this card"
-    else:
-        fits = "does not fit on this card, by its busy share"
+    fits = (
+        "needs a second card, as far as busy shares tell" if busy >= BUSY
+        else "may fit on this card" if busy <= HALF_BUSY
+        else "does not fit on this card, by its busy share"
+    )  # fmt: skip
     return f"{double} {fits} ({UTILISATION}). {unmeasured}"
 
 
@@ -250,9 +248,8 @@ def _cost(context: Context, found: Decision) -> Iterator[Sentence]:
     ]
     if not said:
         return
-    unit = "" if manifest_facts.number(context.scenario, "price_per_gpu_hour") else (
-        " Money: give price_per_gpu_hour."
-    )  # fmt: skip
+    price = manifest_facts.number(context.scenario, "price_per_gpu_hour")
+    unit = "" if price else " Money: give price_per_gpu_hour."
     yield compose("Per million inferences: ", bold(said[0]),
                   *([f"; {'; '.join(said[1:])}"] if said[1:] else []), f".{unit}")  # fmt: skip
 
@@ -288,11 +285,16 @@ def _beware(context: Context, found: Decision) -> Iterator[Sentence]:
             "Not confirmed: the recommended point's figures are of the rounds that chose it, so "
             "likely too good; a longer budget, or search.confirm, gives it rounds of its own."
         )
-    if unknown := [n for n in ("p95", "p99") if take and take.value(latency_name(n)) is None]:
+    if take and (unknown := [n for n in ("p95", "p99") if take.value(latency_name(n)) is None]):
         yield compose(
             f"Unknown at the recommended point: {labels.listed(unknown)} (too few requests a "
-            "round; a longer measurement.window tells)."
+            f"round; {_longer([take])} tells)."
         )
+
+
+def _longer(rows: Iterable[SummaryRow]) -> str:
+    """Which key of the scenario would give more requests to `rows`."""
+    return f"a longer measurement.window{'_max' * any('window_cut' in row.flags for row in rows)}"
 
 
 def why_out(rows: Iterable[SummaryRow]) -> str:

@@ -34,6 +34,7 @@ def method(context: Context) -> list[str]:
         search_rounds=_search_rounds(context),
         done=sorted({str(r.rounds) for r in context.rows if r.rounds}),
         measured=rounds_text(context.rows),
+        parts="shards" in context.manifest,
         turns=any("turns" in m.details for row in context.rows for m in row.measurements),
         closed_loop=not context.rows or any(r.concurrency is not None for r in context.rows),
         open_loop=context.open_loop or context.searched,

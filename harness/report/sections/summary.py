@@ -130,11 +130,9 @@ def _interrupted(context: Context) -> list[str]:
     if context.data.complete:
         return []
     done, expected = len(context.data.measurements), context.expected_measurements()
-    has = (
-        f"{done:,} of {expected:,} measurements"
-        if expected
-        else labels.counted(done, "measurement")
-    )
+    has = labels.counted(done, "measurement")
+    if expected:
+        has = f"{done:,} of {expected:,} measurements"
     merged = "shards" in context.manifest and "lanes" not in context.manifest
     how = "Measure what is missing, and merge all shards again" if merged else (
         f"Finish it with {harness_command('run', '--resume', context.data.path)}"

@@ -25,6 +25,13 @@ def test_a_request_that_takes_less_served_is_not_said_to_take_minus_so_much_more
     assert "compute, server against in process: −1.50" in text
 
 
+def test_points_that_can_not_be_believed_are_named() -> None:
+    rows = served([2.0, 2.0], flags=("no_steady_state",))
+    assert sentence(the_gap(native([1.0, 1.0]), rows)).endswith(
+        "of the end-to-end time. Not to be relied on: t/b1/c1 is invalid."
+    )
+
+
 @pytest.mark.parametrize(("saves", "said"), [
     (Interval(0.5, 0.4, 0.6, 3), "saves 0.500 [0.400, 0.600] ms"),
     (Interval(-0.5, -0.6, -0.4, 3), "costs 0.500 [0.400, 0.600] ms"),

@@ -163,3 +163,34 @@ def test_helpers_cpu_time_is_the_generators() -> None:
 
     assert run(Spread())[0].cpu_seconds == 1.5
     assert 0 <= run(Scripted())[0].cpu_seconds < 1.5
+
+
+class Late(Scripted):
+    """Of 5,000 requests a second; it tells of them at once, or as of `lag_s` ago."""
+
+    def __init__(self, lag_s: float) -> None:
+        super().__init__()
+        self._lag_s, self._began = lag_s, 0
+
+    def start(self) -> None:
+        self._began = time.monotonic_ns()
+
+    def completed(self) -> int:
+        behind = self._lag_s * 1e9 if self.asked_early else 0
+        return int(max(0, time.monotonic_ns() - self._began - behind) // 200_000)
+
+    @property
+    def asked_early(self) -> bool:
+        """In the 10 ms after the warm-up, as helpers tell of their requests every 10 ms."""
+        return time.monotonic_ns() - self._began < 60_000_000
+
+    def stop(self, timeout: float) -> Samples:
+        done = self._began + np.arange(1, self.completed() + 1, dtype=np.int64) * 200_000
+        n = len(done)
+        return Samples(done - 1, done - 1, done, np.full(n, OK, np.uint8), np.zeros(n, np.uint16))
+
+
+def test_requests_from_before_the_window_that_were_told_of_late_are_none_of_its() -> None:
+    window, samples = run(Late(0.01), WindowSettings(0.05, 5, 0.01, 300, 60.0, 5.0))
+    inside = (samples.done > window.begin_ns) & (samples.done <= window.end_ns)
+    assert inside.sum() >= 300

@@ -77,6 +77,8 @@ def test_rounds_and_reasons() -> None:
     invalid = point(flags=("few_requests", "no_steady_state", "parity"))
     assert why_invalid(invalid) == "drifted, outputs differ from the reference"
     assert flag_text("failed_hung").endswith("no answer before the deadline")
+    assert flag_text("no_steady_state").startswith("NO STEADY STATE: ")
+    assert flag_text("of_a_later_version") == "of_a_later_version"
 
 
 def test_lists() -> None:

@@ -85,3 +85,13 @@ def test_the_method_says_that_two_backends_took_turns(plain: RunData) -> None:
     ):
         data = replace(plain, events=events, manifest={**plain.manifest, "scenario": scenario})
         assert said in " ".join(method(build_context(data)))
+
+
+def test_the_method_of_a_run_in_parts_says_which_rounds_were_added_there(plain: RunData) -> None:
+    scenario = {**plain.scenario, "measurement": {**plain.scenario["measurement"], "rounds_max": 6}}
+    manifest = {**plain.manifest, "scenario": scenario}
+    for more, why in (
+        ({}, "where their intervals were too wide."), ({"shards": []}, "where something disturbed"),
+    ):  # fmt: skip
+        data = replace(plain, manifest={**manifest, **more})
+        assert f"and in up to 6 {why}" in method(build_context(data))[0]
