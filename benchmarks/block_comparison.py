@@ -6,7 +6,7 @@ Points of the same value are measured in a few rounds; their scatter differs fro
 (log-normal, by the factor of `spread`), and each round has a luck of its own that all points share.
 Compared are blocks with moderated variances (harness/analysis/blocks.py), the paired t of two
 points' own differences, and Welch's t, which knows nothing of rounds. Then a real run,
-reports/sample: what three of its five rounds decide, held against what all five do.
+of an H200 on 23 November 2026: what three of its five rounds decide, held against what all five do.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PAIRS = 3000
 SEED = 20_261_128
 ROOT = Path(__file__).parents[1]
 OUTPUT = ROOT / "docs" / "benchmarks" / "block-comparison.md"
-SAMPLE = ROOT / "reports" / "sample"
+SAMPLE = ROOT / "tests" / "data" / "runs" / "h200-2026-11-23"
 FEWER, ALL = 3, 5
 Rounds = NDArray[np.float64]
 """Throughputs, shape (points, rounds)."""
@@ -148,8 +148,9 @@ def real_run() -> str:
     )
     return f"""## A real run
 
-The throughputs of the {len(values)} points of reports/sample that have all {ALL} rounds: each
-{FEWER} of the rounds, every pair of points.
+The throughputs of the {len(values)} points of a run on one H200 (23 November 2026,
+`tests/data/runs/h200-2026-11-23`) that have all {ALL} rounds: each {FEWER} of the rounds, every
+pair of points.
 
 |  | told apart | as by all {ALL} rounds | the other way round |
 |---|---|---|---|

@@ -3,9 +3,9 @@
     PYTHONPATH=. python benchmarks/tried.py                         writes the page anew
     PYTHONPATH=. python benchmarks/tried.py --record JUNIT.xml      adds a test log of this machine
 
-Records are the run in reports/sample, every docs/benchmarks/*.json that names its machine and
-packages (and may list subjects under `shows`), and docs/tried.json: logs of tests, and what was
-tried by hand. Between the marks
+Records are the runs in reports/ and tests/data/runs, every docs/benchmarks/*.json that names its
+machine and packages (and may list subjects under `shows`), and docs/tried.json: logs of tests, and
+what was tried by hand. Between the marks
 `<!-- tried: … -->` of README.md, docs/tensorrt.md and docs/triton.md stands what no record shows.
 """
 
@@ -258,8 +258,10 @@ def junit_files(path: Path) -> dict[str, dict[str, int]]:
 
 def sightings() -> list[Sighting]:
     """Everything that the committed records show."""
-    found = list(of_run(ROOT / "reports" / "sample"))
-    for folder in sorted((ROOT / "reports" / "tensorrt-versions").glob("*/")):
+    found: list[Sighting] = []
+    versions = sorted((ROOT / "reports" / "tensorrt-versions").glob("*/"))
+    earlier = ROOT / "tests/data/runs/h200-2026-11-23"
+    for folder in (earlier, ROOT / "reports" / "sample", *versions):
         found += of_run(folder)
     found += [s for p in sorted((ROOT / "docs/benchmarks").glob("*.json")) for s in of_benchmark(p)]
     store = json.loads(STORE.read_text("utf-8"))

@@ -6,12 +6,12 @@ import sys
 
 import pytest
 from click.testing import CliRunner
-from support.paths import ROOT
+from support import paths
 
 from harness.errors import MissingPackageError, UsageError
 from harness.export.command import command
 
-SAMPLE = str(ROOT / "reports" / "sample")
+SAMPLE = str(paths.SAMPLE)
 
 
 @pytest.mark.parametrize(

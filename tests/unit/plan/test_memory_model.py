@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support.paths import ROOT
+from support.paths import H200, SAMPLE
 from support.planned import demand, run
 from support.rows import measurement, point
 
@@ -147,27 +147,26 @@ def test_a_run_with_too_few_points_says_so_where_an_estimate_is_asked_for():
         make_plan(run(), demand(), Asked(at=(Combination(4, 4),)))
 
 
-RECORDED = {"torch-cuda-fp32": 0.05, "torch-cuda-fp16": 0.05, "tensorrt-fp16": 0.02,
-            "tensorrt-tf32": 0.02, "onnxruntime-cuda-fp32": 0.25}  # fmt: skip
+RECORDED = {
+    H200: {"torch-cuda-fp32": 0.05, "torch-cuda-fp16": 0.05, "tensorrt-fp16": 0.02,
+           "tensorrt-tf32": 0.02, "onnxruntime-cuda-fp32": 0.25},
+    SAMPLE: {"torch-cuda-fp32": 0.3, "torch-cuda-fp16": 0.33, "tensorrt-fp16": 0.02,
+             "tensorrt-fp16-graphs": 0.02, "onnxruntime-cuda-fp32": 0.2,
+             "triton-http-tensorrt-fp16": 0.05},
+}  # fmt: skip
+"""The largest error, as docs/benchmarks/memory-model.md has it."""
 
 
-@pytest.fixture(scope="module")
-def recorded():
-    data = read_run(ROOT / "reports" / "sample")
-    return data, summarize(data.measurements, data.failures)
+@pytest.mark.parametrize("run", RECORDED)
+def test_on_a_recorded_gpu_run_points_that_are_left_out_are_predicted(run):
+    data = read_run(run)
+    rows = summarize(data.measurements, data.failures)
+    models = {name: fit_memory(rows, name, instances_of(data, name, 1)) for name in RECORDED[run]}
+    assert all(m is not None and m.worst <= RECORDED[run][name] for name, m in models.items())
 
 
-@pytest.mark.parametrize("backend", RECORDED)
-def test_on_a_recorded_gpu_run_points_that_are_left_out_are_predicted(recorded, backend):
-    _, rows = recorded
-    model = fit_memory(rows, backend, {})
-    if model is None:
-        pytest.skip("this sample has too few points of it")
-    assert model.worst <= RECORDED[backend]
-
-
-def test_the_page_says_what_was_fitted_how_far_off_it_is_and_that_it_is_an_estimate(recorded):
-    data, _ = recorded
+def test_the_page_says_what_was_fitted_how_far_off_it_is_and_that_it_is_an_estimate():
+    data = read_run(SAMPLE)
     plan = make_plan(data, demand(1000.0, 500.0), Asked(at=(Combination(1000, 1),)))
     *_, first, second = memory_lines(plan)
     assert first.startswith(f"GPU memory of {plan.sized.candidate.backend}, fitted to 9 points: ")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from support import planned
-from support.paths import ROOT
+from support.paths import H200
 
 from harness.plan.memory_parts import UNDER_LOAD, parts_of
 from harness.plan.outputs import json_text, memory_lines
@@ -16,7 +16,7 @@ from harness.results.store import RunData, read_run
 @pytest.fixture(scope="module")
 def recorded() -> RunData:
     """Of an H200."""
-    return read_run(ROOT / "reports" / "sample")
+    return read_run(H200)
 
 
 @pytest.mark.parametrize(

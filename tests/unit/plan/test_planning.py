@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from support import planned
-from support.paths import ROOT
+from support.paths import SAMPLE
 
 from harness.errors import HarnessError, InconclusiveError
 from harness.plan.outputs import nobody
@@ -168,14 +168,14 @@ def test_a_server_whose_memory_nobody_measured_is_not_the_cheapest() -> None:
 
 
 def test_the_sample_of_a_real_gpu_has_a_plan() -> None:
-    found = make_plan(read_run(ROOT / "reports" / "sample"), planned.demand(500.0), Asked())
+    found = make_plan(read_run(SAMPLE), planned.demand(500.0), Asked())
     need = found.sized.need
     assert need is not None
     assert need.card_mib == 143_771
     assert found.sized.candidate.p99_ms is not None
     assert found.sized.candidate.p99_ms <= 20
     assert found.sized.load * found.sized.replicas >= 500
-    assert (found.sized.candidate.gpu_mib, need.mib) == (890.0, 979)
+    assert (found.sized.candidate.gpu_mib, need.mib) == (858.0, 944)
 
 
 def test_the_card_is_the_one_that_the_backend_ran_on() -> None:

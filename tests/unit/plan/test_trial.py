@@ -9,7 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from support.paths import ROOT
+from support.paths import H200, ROOT
 from support.planned import plan as planned
 from support.rows import measurement
 from support.tiny_onnx import tiny_onnx
@@ -68,7 +68,7 @@ def made(tmp_path_factory):
 
 def test_what_another_machine_measured_is_not_tried_here(tmp_path):
     """It was: the run can't be resumed; without --resume, which nobody had given."""
-    data = read_run(ROOT / "reports" / "sample")
+    data = read_run(H200)
     plan = make_plan(data, Demand(2000.0, 20.0, 0.2, 0.0), Asked())
     with pytest.raises(RunDirectoryError, match="--verify: the point can't be measured") as caught:
         Trials(data, plan, "gpu_memory", tmp_path, quiet)

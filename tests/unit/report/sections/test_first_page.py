@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.paths import H200, SAMPLE
 from support.synthetic_run import Synthetic, write_all_failed, write_run
 from support.synthetic_variants import write_variants
 
@@ -20,8 +21,6 @@ from harness.report.sections.configurations import section
 from harness.report.sections.first_page import backends_table, needs, subject, verdict
 from harness.results.store import read_run
 
-SAMPLE = Path(__file__).parents[4] / "reports" / "sample"
-
 
 def said(context: Context) -> dict[str, str]:
     entries = verdict(context, decide(context)).entries
@@ -29,12 +28,12 @@ def said(context: Context) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def sample() -> Context:
-    return build_context(read_run(SAMPLE))
+def h200() -> Context:
+    return build_context(read_run(H200))
 
 
-def test_the_sample_answers_the_six_questions(sample: Context) -> None:
-    page = said(sample)
+def test_the_run_of_one_h200_answers_the_six_questions(h200: Context) -> None:
+    page = said(h200)
     take = page["TAKE"]
     assert take.startswith("tensorrt-fp16, in process · batch 64 · 4 callers")
     assert "GPU memory 1,830 MiB → ask for 2,048 MiB" in take
@@ -44,41 +43,62 @@ def test_the_sample_answers_the_six_questions(sample: Context) -> None:
     assert below.startswith("5 ms: tensorrt-fp16, batch 64 · 1 caller")
 
 
-def test_the_sample_says_what_the_last_percent_costs(sample: Context) -> None:
-    take = said(sample)["TAKE"]
+def test_the_run_of_one_h200_says_what_the_last_percent_costs(h200: Context) -> None:
+    take = said(h200)["TAKE"]
     assert "batch 64 · 16 callers is better by 3.8% (not shown to be more than noise)" in take
     assert "5.6× the tail latency, 2.9× the GPU memory and 3.7× the CPU cores" in take
     assert "5.34" not in take
 
 
-def test_wrong_outputs_and_what_rows_stand_for(sample: Context) -> None:
-    beware = said(sample)["BEWARE"]
+def test_the_sample_says_what_to_take_beyond_which_limit_and_what_is_left_out() -> None:
+    sample = build_context(read_run(SAMPLE))
+    page = said(sample)
+    assert page["TAKE"].startswith("tensorrt-fp16, in process · batch 64 · 4 callers")
+    assert "GPU memory 1,804 MiB → ask for 2,048 MiB" in page["TAKE"]
+    assert "Not shown to be better than tensorrt-fp16-graphs: " in page["TAKE"]
+    first, *_, last = page["LIMIT → CHOICE"].split("p99 below ")[1:]
+    assert first.startswith("1 ms: tensorrt-fp16-graphs, batch 1 · 4 callers")
+    assert last.startswith("5 ms: tensorrt-fp16-graphs, batch 8 · 4 callers")
+    assert "15 of a lane's 16 CPU cores left" in page["THIS CARD"]
+    assert (
+        "“- {kind: triton, serve: tensorrt, device: cuda, precision: fp16, instances: [1, 2]}”"
+        in page["THIS CARD"]
+    )
+    assert "batch 64 · 4 callers, the load to take of it)" in page["TAKE"]  # 16 callers are faster
+    assert "a longer measurement.window_max lets them be judged" in page["LIMIT → CHOICE"]
+    assert "Wrong outputs" not in page["BEWARE"]
+    assert "Left out: 18 points (drifted at 15, warm-up was not over at 3)" in page["BEWARE"]
+    assert subject(sample).startswith("resnet50 on 2 × NVIDIA H200 · 2026-11-30")
+
+
+def test_wrong_outputs_and_what_rows_stand_for(h200: Context) -> None:
+    beware = said(h200)["BEWARE"]
     assert beware.startswith("Wrong outputs: tensorrt-tf32 (batch 1)")
     assert "TensorRT-RTX" in beware and "loopback" in beware
     assert "Left out: 15 points" in beware and "Unknown at the recommended point: p99" in beware
     (left,) = re.findall(r"Left out: 15 points \((.*?)\)", beware)
     assert sum(map(int, re.findall(r"at (\d+)", left))) == 15
-    assert f"15 points failed or invalid ({left})" in str(answer(sample)[-1])  # said once, one way
+    assert f"15 points failed or invalid ({left})" in str(answer(h200)[-1])  # said once, one way
 
 
-def test_the_card_the_cost_and_the_table(sample: Context) -> None:
-    page = said(sample)
+def test_the_card_the_cost_and_the_table(h200: Context) -> None:
+    page = said(h200)
     assert "one replica leaves 141,941 of 143,771 MiB" in page["THIS CARD"]
     assert "instances: [1, 2]" in page["THIS CARD"]
     assert "49.7 GPU-seconds, 8.70 Wh" in page["COST"] and "price_per_gpu_hour" in page["COST"]
-    table = backends_table(sample, decide(sample))
+    table = backends_table(h200, decide(h200))
     assert table.rows[0][0].text == "tensorrt-fp16"
     assert table.rows[0][3].text == "20,100 (19,500–20,800)"
     assert "tensorrt-tf32" not in [row[0].text for row in table.rows]
-    assert subject(sample).startswith("resnet50 on 1 × NVIDIA H200 · 2026-11-23")
+    assert subject(h200).startswith("resnet50 on 1 × NVIDIA H200 · 2026-11-23")
 
 
-def test_a_rival_that_holds_no_constraint_has_no_factor(sample: Context) -> None:
-    torch = [r for r in sample.rows if sample.spec(r.backend)["kind"] == "torch" and r.throughput]
+def test_a_rival_that_holds_no_constraint_has_no_factor(h200: Context) -> None:
+    torch = [r for r in h200.rows if h200.spec(r.backend)["kind"] == "torch" and r.throughput]
     least = max(r.throughput.value for r in torch if r.throughput)
     bounds = {"throughput": {"min": 1.1 * least}}
-    choice = choose(sample.rows, sample.objective, bounds, run=sample.differences)
-    take = said(replace(sample, bounds=bounds, choice=choice))["TAKE"]
+    choice = choose(h200.rows, h200.objective, bounds, run=h200.differences)
+    take = said(replace(h200, bounds=bounds, choice=choice))["TAKE"]
     assert "none of its points is shown to hold the constraints" in take
     assert "× (" not in take.partition("Not the last percent")[0]
 
@@ -95,13 +115,13 @@ def test_without_a_gpu_it_speaks_of_the_machine(cpu: Context) -> None:
     assert "GPU" not in page["TAKE"] and "machine-seconds" in page["COST"]
 
 
-def test_the_cores_that_are_left_are_those_of_a_lane_where_it_ran_in_lanes(sample: Context) -> None:
+def test_the_cores_that_are_left_are_those_of_a_lane_where_it_ran_in_lanes(h200: Context) -> None:
     for cores, more, left in (
         (8, {}, " of 8 CPU cores left"), (1, {"lanes": [{}]}, " of a lane's 1 CPU core left"),
     ):  # fmt: skip
-        machine = {**sample.manifest["machine"], "cpu": {"usable": cores}}
-        changed = {**sample.manifest, "machine": machine, **more}
-        page = said(replace(sample, data=replace(sample.data, manifest=changed)))
+        machine = {**h200.manifest["machine"], "cpu": {"usable": cores}}
+        changed = {**h200.manifest, "machine": machine, **more}
+        page = said(replace(h200, data=replace(h200.data, manifest=changed)))
         assert left in page["THIS CARD"]
 
 
@@ -148,14 +168,14 @@ def test_a_tie_with_another_configuration_is_said_where_one_is_recommended(tmp_p
     assert shares[other].startswith("? ") and not shares["ort-slow"].startswith("?")
 
 
-def test_one_that_is_shown_to_be_best_is_not_called_tied(sample: Context) -> None:
-    assert "Not shown to be better" not in said(sample)["TAKE"]
+def test_one_that_is_shown_to_be_best_is_not_called_tied(h200: Context) -> None:
+    assert "Not shown to be better" not in said(h200)["TAKE"]
 
 
 def test_figures_of_the_rounds_that_confirmed_a_choice_are_told_from_the_rest(
-    sample: Context,
+    h200: Context,
 ) -> None:
-    take = decide(sample).take
+    take = decide(h200).take
     assert take is not None
     confirmed = replace(take, confirmation=take.measurements[:3])
     assert "by 3 rounds after the choice" in needs(confirmed, "p95")
@@ -163,7 +183,7 @@ def test_figures_of_the_rounds_that_confirmed_a_choice_are_told_from_the_rest(
 
 
 def test_figures_of_the_rounds_that_chose_among_configs_are_said_to_be_so(
-    sample: Context, tmp_path: Path
+    h200: Context, tmp_path: Path
 ) -> None:
     """A budget may end a search before it confirms what it chose, whose figures are luck too."""
     data = read_run(write_variants(tmp_path / "run"))
@@ -178,4 +198,4 @@ def test_figures_of_the_rounds_that_chose_among_configs_are_said_to_be_so(
     ]
     confirmed = build_context(replace(data, events=(*data.events, *after)))
     assert "Not confirmed" not in said(confirmed)["BEWARE"]
-    assert "Not confirmed" not in said(sample)["BEWARE"]  # no search chose there
+    assert "Not confirmed" not in said(h200)["BEWARE"]  # no search chose there
