@@ -28,9 +28,12 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
 
 class Scripted:
-    """A server: `script(sock, number)` has each connection; it ends when the test does."""
+    """A server: `script(sock, number)` has each connection that sends something, numbered from 1;
+    it ends when the test does.
+    """
 
     def __init__(self, script):
+        self.lock = threading.Lock()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self.listener.getsockname()[1]}"
         self.script, self.connections = script, 0
@@ -42,13 +45,15 @@ class Scripted:
             while True:
                 sock, _ = self.listener.accept()
                 self.open.append(sock)
-                self.connections += 1
-                threading.Thread(
-                    target=self.talk, args=(sock, self.connections), daemon=True
-                ).start()
+                threading.Thread(target=self.talk, args=(sock,), daemon=True).start()
 
-    def talk(self, sock, number):
+    def talk(self, sock):
         with contextlib.suppress(OSError, EOFError), sock:
+            if not sock.recv(1, socket.MSG_PEEK):  # `open` only sees whether a server is there
+                return
+            with self.lock:
+                self.connections += 1
+                number = self.connections
             self.script(sock, number)
 
     def __enter__(self):

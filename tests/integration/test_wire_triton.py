@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -201,3 +202,33 @@ def test_a_killed_server_ends_the_load_with_its_reason(tmp_path, protocol):
         assert isinstance(generator.failure, ServerDiedError)
         with pytest.raises(ServerDiedError):
             generator.stop(1.0)
+
+
+def busiest_share(server, seconds):
+    """The busiest thread's share of the CPU time of all of the server's threads."""
+
+    def spent():
+        tasks = Path(f"/proc/{server.pid}/task").iterdir()
+        return {t.name: int((t / "schedstat").read_text().split()[0]) for t in tasks}
+
+    before = spent()
+    time.sleep(seconds)
+    used = [ns - before.get(name, 0) for name, ns in spent().items()]
+    return max(used) / sum(used)
+
+
+@pytest.mark.parametrize("processes", [1, 4])
+def test_large_requests_are_spread_over_the_threads_of_the_server(server, processes):
+    """All connections ended in one HTTP thread, as they were opened while the server was idle."""
+    arrays = [np.zeros((1, 2_400_000), np.float32)]
+    requests = tuple(request_of("http", server, input_of("http", a)) for a in arrays)
+    generator = run(Plan("http", server.http, requests, 8, 60.0), processes)
+    generator.start()
+    end = time.monotonic() + 60
+    while generator.completed() < 16:
+        assert generator.failure is None and time.monotonic() < end
+        time.sleep(0.01)
+    share = busiest_share(server, 2.0)
+    samples = generator.stop(60.0)
+    assert (samples.status == OK).all(), samples.messages
+    assert share < 0.5

@@ -30,15 +30,23 @@ class WireHttp(Transport):
         """The last complete 200 response's head, and its total size: what usually comes again."""
         self.total = -1
         self.poller: Poller = Poller()
-        self._connections: list[_Connection] = []
+        self._connections = _Connections(self)
         self._slots = slots
         self.tls = tls
         self._waits_in_read = slots == 1 and tls is None
 
     def open(self) -> None:
-        """Connect every slot. Raises ServerDiedError."""
-        for slot in range(self._slots):
-            self._connections.append(_Connection(self, slot))
+        """See that the server takes a connection; with TLS, connect every slot. Raises
+        ServerDiedError.
+        """
+        if self.tls is None:
+            open_stream(self.address, None).close()
+        for slot in range(self._slots if self.tls else 0):
+            self.prepare(slot)
+
+    def prepare(self, slot: int) -> None:
+        """Connect the slot, if it is not."""
+        self._connections[slot]
 
     def send(self, slot: int, request: int) -> None:
         """Write the request; what the kernel does not take now follows when it can."""
@@ -58,9 +66,25 @@ class WireHttp(Transport):
 
     def close(self) -> None:
         """Close every connection."""
-        for connection in self._connections:
+        for connection in self._connections.values():
             connection.close()
         self.poller.close()
+
+
+class _Connections(dict[int, "_Connection"]):
+    """The slots' connections, each opened when it is first asked for.
+
+    Triton's HTTP threads wait for connections together, and one that is not at work takes the
+    next: connections opened while the server is idle all end in one thread, which then reads and
+    writes every request. So each is opened under load, right before its first request.
+    """
+
+    def __init__(self, owner: WireHttp) -> None:
+        self._owner = owner
+
+    def __missing__(self, slot: int) -> _Connection:
+        made = self[slot] = _Connection(self._owner, slot)
+        return made
 
 
 class _Connection:
@@ -149,7 +173,7 @@ class _Connection:
     def _read(self, count: int, now: int) -> None:
         """The general case: pieces, errors, other sizes, the end of the connection."""
         if not self._busy:
-            self._lost("", idle=True)
+            self.replace()
             return
         response = self._response
         if response is None:
@@ -180,11 +204,8 @@ class _Connection:
             owner.keep(slot, response.raw_head + bytes(response.body))
         owner.done(slot, now)
 
-    def _lost(self, message: str, *, idle: bool = False) -> None:
+    def _lost(self, message: str) -> None:
         """Replace the connection; a request on it has failed. Raises ServerDiedError."""
-        now = _clock()
-        busy = self._busy and not idle
-        self._busy = False
-        if busy:
-            self._owner.failed(self._slot, now, ERROR, message)
+        if self._busy:
+            self._owner.failed(self._slot, _clock(), ERROR, message)
         self.replace()

@@ -27,6 +27,8 @@ ERROR_PAUSE_NS = 10_000_000
 """Wait of a caller after a failed request, so that a broken server is not asked in a hot loop."""
 SPIN_NS = 200_000
 """An open loop sleeps until this long before a request is due, and polls without sleeping then."""
+SPARE_S = 1e-3
+"""An open loop that has so much time connects the slot that comes next."""
 LONGEST_S = 0.9 * TICK_S
 """Its longest wait for a request that is due soon."""
 CHECK_NS = 1_000_000_000
@@ -69,7 +71,6 @@ class WireGenerator:
         self._open = 0
         self._paused: list[tuple[int, int]] = []
         self._free: deque[int] = deque(range(slots))
-        self._next_check = 0
         self._going = True
         self._stopped_ns = 0
         self._next_due = 0
@@ -93,7 +94,8 @@ class WireGenerator:
         try:
             self._transport.open()
         except BaseException:
-            self._collect_again()
+            if self._gc:
+                gc.enable()
             self._transport.close()
             raise
         self._ready.set()
@@ -130,7 +132,8 @@ class WireGenerator:
         self._stopped_ns = _clock()
         self._going = False
         self._thread.join(timeout)
-        self._collect_again()
+        if self._gc:
+            gc.enable()
         if self._thread.is_alive():
             raise DeadlineError(
                 f"{self._open} request(s) still open {timeout:g} s after the window ended"
@@ -138,10 +141,6 @@ class WireGenerator:
         if self.failure is not None:
             raise self.failure
         return self._record.samples(self._timeout_ns)
-
-    def _collect_again(self) -> None:
-        if self._gc:
-            gc.enable()
 
     def _main(self) -> None:
         try:
@@ -167,7 +166,8 @@ class WireGenerator:
         poll, wake = self._transport.poll, self._wake
         for slot in range(self._slots):
             self._begin(slot)
-        self._transport.flush()
+            self._transport.flush()
+            poll(0)
         while self._going or self._open:
             poll(wake() if self._paused else TICK_S)
             self._check(_clock())
@@ -194,6 +194,8 @@ class WireGenerator:
                 now = _clock()
             blocked = not self._free and not self._shed
             ahead = math.inf if blocked else (due[self._next_due] - now - SPIN_NS) / 1e9
+            if ahead > SPARE_S and self._free:
+                self._transport.prepare(self._free[0])
             # a wait of a whole tick may be a blocking read, which ends some milliseconds late
             poll(TICK_S if ahead > 2 * TICK_S else min(ahead, LONGEST_S))
             self._check(now)

@@ -36,7 +36,10 @@ class Transport(ABC):
 
     @abstractmethod
     def open(self) -> None:
-        """Connect everything. Raises ServerDiedError."""
+        """See that the server can be reached. Raises ServerDiedError."""
+
+    def prepare(self, slot: int) -> None:  # noqa: B027 - most transports have nothing to prepare
+        """Have at hand what the slot's next request needs. Raises ServerDiedError."""
 
     @abstractmethod
     def send(self, slot: int, request: int) -> None:

@@ -14,7 +14,7 @@ REFUSED = b'HTTP/1.1 400 Bad Request\r\nContent-Length: 15\r\n\r\n{"error": "bad
 
 @pytest.fixture
 def opened(monkeypatch):
-    """A transport of two slots, its log, and the servers' ends of every connection made."""
+    """A transport of two slots, its log, and the servers' ends of every connection of theirs."""
     peers = []
 
     def connect(address, tls):
@@ -30,6 +30,11 @@ def opened(monkeypatch):
     transport.failed = lambda slot, now, status, text: log.append(("failed", slot, status, text))
     transport.keep = lambda slot, raw: log.append(("keep", slot, raw))
     transport.open()
+    (tried,) = peers  # whether the server is there: closed again
+    assert tried.recv(1) == b""
+    peers.clear()
+    transport.prepare(0)
+    transport.prepare(1)
     yield transport, log, peers
     transport.close()
     for peer in peers:
@@ -45,6 +50,25 @@ def test_each_slot_has_its_connection(opened):
     peers[0].sendall(OK)
     transport.poll(1.0)
     assert log == [("keep", 0, OK), ("done", 0)]
+
+
+def test_a_slot_connects_for_its_first_request_and_once(monkeypatch):
+    peers = []
+
+    def connect(address, tls):
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        peers.append(theirs)
+        return ours
+
+    monkeypatch.setattr(module, "open_stream", connect)
+    transport = WireHttp("host:1", [b"first", b"second"], 2)
+    transport.send(1, 0)
+    (peer,) = peers
+    assert peer.recv(100) == b"first"
+    transport.prepare(1)
+    assert len(peers) == 1
+    transport.close()
 
 
 def test_the_usual_answer_is_recognised_and_an_unusual_one_read(opened):

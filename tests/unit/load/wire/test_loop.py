@@ -27,9 +27,13 @@ class Instant:
         self.sent, self.wanted, self.count = [0] * slots, [False] * slots, count
         self.fate, self.pending, self.log, self.abandoned = fate, [], [], []
         self.closed, self.poller, self.written = False, None, [0] * slots
+        self.prepared = []
 
     def open(self):
         pass
+
+    def prepare(self, slot):
+        self.prepared.append((slot, self.clock()))
 
     def send(self, slot, request):
         self.sent[slot] = self.clock()
@@ -150,9 +154,9 @@ def test_a_request_without_answer_times_out_and_its_slot_goes_on():
     with stepped():
         samples, _ = run(transport, 2, 4000, timeout=0.05)
     late = samples.status == TIMEOUT
-    assert late.sum() == 1 and transport.abandoned == [1]
+    assert late.sum() == 1 and transport.abandoned == [late_caller := samples.caller[late][0]]
     assert 50e6 <= (samples.done - samples.sent)[late][0] < 55e6  # a dozen looks in each time-out
-    assert (samples.status[samples.caller == 1] == OK).any()
+    assert (samples.status[samples.caller == late_caller] == OK).any()
 
 
 def test_what_ends_the_load_is_told():
@@ -245,6 +249,17 @@ def test_a_schedule_begins_after_the_start_so_that_a_window_holds_its_first_requ
     began = time.monotonic_ns()
     samples, _ = run(Instant(1), 1, 1, schedule=np.zeros(1, np.int64))
     assert samples.scheduled[0] - began > 20_000_000
+
+
+def test_an_open_loop_prepares_the_slot_that_comes_next_in_a_gap():
+    transport = Instant(9)
+    schedule = np.array([0, 0, 200_000, 400_000, 20_000_000, 40_000_000], np.int64)
+    with stepped():
+        _, generator = run(transport, 9, 6, schedule=schedule)
+    assert [slot for slot, _ in transport.log] == [0, 1, 2, 3, 4, 5]
+    prepared = [(slot, at - generator._begin_at) for slot, at in transport.prepared]
+    assert {slot for slot, at in prepared if 0 <= at < 20e6} == {4}
+    assert {slot for slot, at in prepared if 20e6 <= at < 40e6} == {5}
 
 
 def test_what_is_due_soon_is_not_awaited_in_a_whole_tick():
