@@ -342,6 +342,21 @@ def test_no_figure_of_page_one_reaches_into_the_next_on_a_phone(browser: Any) ->
     assert wide == []
 
 
+@pytest.mark.parametrize("width", [390, 1400])
+def test_no_word_is_broken_beside_a_long_value(browser: Any, width: int) -> None:
+    """As the facts of the environment were beside the run's command."""
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto((Path(__file__).parents[2] / "reports/sample/report.html").as_uri())
+    broken = page.evaluate(
+        "() => [...document.querySelectorAll('table.pairs td:first-child')].filter(td => {"
+        " const text = document.createRange(); text.selectNodeContents(td);"
+        " return /^\\w+$/.test(td.textContent) && text.getClientRects().length > 1"
+        "}).map(td => td.textContent)"
+    )
+    page.close()
+    assert broken == []
+
+
 @pytest.mark.parametrize("width", [390, 1400, 1700])
 def test_page_fits_a_window(evil: Opened, width: int) -> None:
     evil.page.set_viewport_size({"width": width, "height": 800})

@@ -83,6 +83,12 @@ def device_line(manifest: Json) -> str:
     return gpu_line(manifest) if gpus(manifest) else cpu_line(manifest)
 
 
+def measured_on(manifest: Json) -> str:
+    """`device_line`, and where lanes had a GPU each, that no figure is of several."""
+    one = any(isinstance(x, Mapping) and x.get("gpu") for x in sequence(manifest, "lanes"))
+    return device_line(manifest) + " (each measurement on one)" * one
+
+
 def hardware_line(manifest: Json) -> str:
     """What the sentence ends with: the GPUs, or without any the CPU."""
     return f"{'GPU(s)' if gpus(manifest) else 'CPU'} {device_line(manifest)}"

@@ -9,7 +9,7 @@ from harness.report.charts.lines import wide
 from harness.report.model import blocks, columns, labels, numbers
 from harness.report.model import section as parts
 from harness.report.model.context import COLORS, Context
-from harness.report.model.manifest_facts import date_text, device_line
+from harness.report.model.manifest_facts import date_text, measured_on
 from harness.report.sections.parity import warned
 from harness.results.grouping import grouped
 
@@ -43,7 +43,7 @@ def first_page(context: Context, name: str, title: str, banners: Sequence[str]) 
     manifest, tried = context.manifest, sum(len(c.rates) for c in found)
     targets = labels.listed(dict.fromkeys(target_text(c) for c in found)) or "the target"
     lead = (
-        f"{context.model} on {device_line(manifest)} · {date_text(manifest)} · "
+        f"{context.model} on {measured_on(manifest)} · {date_text(manifest)} · "
         f"highest rate that holds {targets} · "
         f"{labels.counted(len(found), 'search', 'searches')}, {labels.counted(tried, 'rate')} tried"
     )

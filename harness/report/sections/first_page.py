@@ -54,7 +54,7 @@ def verdict(context: Context, found: Decision) -> Verdict:
 def subject(context: Context) -> str:
     """`resnet50 on 1 × NVIDIA H200 · 2026-11-23 12:20 UTC · 11 configurations, …`."""
     manifest = context.manifest
-    where = manifest_facts.device_line(manifest)
+    where = manifest_facts.measured_on(manifest)
     measured = labels.counted(sum(r.rounds for r in context.rows), "measurement")
     return (
         f"{context.model} on {where} · {manifest_facts.date_text(manifest)} · "

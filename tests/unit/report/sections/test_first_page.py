@@ -68,7 +68,9 @@ def test_the_sample_says_what_to_take_beyond_which_limit_and_what_is_left_out() 
     assert "a longer measurement.window_max lets them be judged" in page["LIMIT → CHOICE"]
     assert "Wrong outputs" not in page["BEWARE"]
     assert "Left out: 18 points (drifted at 15, warm-up was not over at 3)" in page["BEWARE"]
-    assert subject(sample).startswith("resnet50 on 2 × NVIDIA H200 · 2026-11-30")
+    assert subject(sample).startswith(
+        "resnet50 on 2 × NVIDIA H200 (each measurement on one) · 2026-11-30"
+    )
 
 
 def test_wrong_outputs_and_what_rows_stand_for(h200: Context) -> None:
