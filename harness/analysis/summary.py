@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 
 from harness.analysis import metrics
+from harness.analysis.drift import moved_one_way
 from harness.analysis.intervals import Interval
 from harness.analysis.tails import PLAIN_EPISODES, episodes_over_rounds
 from harness.measure.validity import INVALIDATES, OUTSIDE, WRONG, causes
@@ -21,6 +22,8 @@ from harness.results.rows import FailureRow, MeasurementRow
 from harness.scenario.points import Point
 from harness.scenario.sizes import request_text
 from harness.scenario.variants import DEFAULT_CONFIG
+
+DRIFTED = "no_steady_state"
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,10 +235,13 @@ def _believable(rows: Sequence[MeasurementRow]) -> bool:
     """Whether no rule was broken in half of the rounds or more.
 
     Rules about noise (a drift that was none) misfire in one round of a hundred or so; what is
-    really wrong with a point shows in most of its rounds.
+    really wrong with a point shows in most of its rounds. A drift counts where the rounds drift one
+    way: see `harness.analysis.drift`.
     """
-    broken = sum(bool(INVALIDATES.intersection(row.flags)) for row in rows)
-    return bool(rows) and 2 * broken < len(rows)
+    flagged = [INVALIDATES.intersection(row.flags) for row in rows]
+    if any(DRIFTED in flags for flags in flagged) and not moved_one_way(rows):
+        flagged = [flags - {DRIFTED} for flags in flagged]
+    return bool(rows) and 2 * sum(map(bool, flagged)) < len(rows)
 
 
 def _place(point: str, backend: str) -> Point:

@@ -60,6 +60,15 @@ def counts_of(latency_ns: NDArray[np.int64], failed: NDArray[np.bool_]) -> Laten
     }  # fmt: skip
 
 
+def stretch_means_ns(found: LatencyCounts) -> NDArray[np.float64]:
+    """Mean latency of the successful requests of each of the window's stretches, in order; 0 where
+    there is none.
+    """
+    cells = unpacked(found["counts"], len(found["failed"]))
+    latency_ns = np.exp((found["first"] + np.arange(cells.shape[1]) + 0.5) / PER_E)
+    return np.asarray(cells @ latency_ns / np.maximum(cells.sum(axis=1), 1))
+
+
 @dataclass(frozen=True)
 class Pooled:
     """The windows of some rounds put together."""

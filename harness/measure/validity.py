@@ -92,7 +92,8 @@ FLAGS: dict[str, Flag] = {
         effect="invalid"),
     "no_steady_state": Flag("drifted",
         "NO STEADY STATE: latency was still drifting within the window; a longer warm-up helps, or "
-        "a longer window", effect="invalid"),
+        "a longer window; where rounds drift both ways it is in their interval",
+        effect="invalid"),
     "warm_up_leak": Flag("warm-up was not over",
         "the window begins with slow requests: the warm-up was not over, and they are in the "
         "numbers; a longer warm-up helps", effect="invalid"),

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
 FILE_LINES, CLASS_LINES, FUNCTION_LINES = 400, 250, 40
-CODE_LINES = 32_345
+CODE_LINES = 32_377
 """All of the package but `USES`: lower it when the package has become smaller. It was 30,000 before
 memory limits, sweeps of dynamic sizes, the gap between native and served, and turns of two backends
 that are compared came into the core."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.analysis.summary import SummaryRow
+from harness.analysis.summary import DRIFTED, SummaryRow
 from harness.errors import words_of
 from harness.measure.validity import INVALIDATES, OUTSIDE, short
 from harness.report.model.blocks import Cell, Table, listing, word
@@ -80,5 +80,6 @@ def _effect(flag: str) -> Cell:
         return word(f"{DISTURBS} {OUTSIDE[flag]}", tone="bad")
     if flag in INVALIDATES:
         said = "invalid where half of the rounds or more carry such a flag: not ranked, not drawn"
+        said += "; a drift only where the rounds drift one way" if flag == DRIFTED else ""
         return word(said, tone="bad")
     return word("none on validity", tone="muted")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support.simulated_queue import samples_of
 
-from harness.measure.distribution import Pooled, counts_of, latency_counts
+from harness.measure.distribution import Pooled, counts_of, latency_counts, stretch_means_ns
 from harness.results.details import LatencyCounts
 from harness.results.samples import ERROR, OK
 
@@ -70,3 +70,13 @@ def test_it_is_the_windows_requests_in_order_of_time() -> None:
 def test_a_journal_line_stays_small() -> None:
     found = counts_of(series(20_000), np.zeros(20_000, bool))
     assert len(json.dumps(found)) < 12_000
+
+
+def test_the_mean_of_each_stretch_is_right_to_half_a_thousandth() -> None:
+    latency = np.repeat([1e6, 2e6, 3e6, 2e6, 5e6], 100).astype(np.int64)
+    found = counts_of(latency, np.zeros(500, bool))
+    assert found is not None
+    assert stretch_means_ns(found) == pytest.approx([1e6, 2e6, 3e6, 2e6, 5e6], rel=1e-3)
+    none = counts_of(latency, np.arange(500) < 100)  # all of the first failed
+    assert none is not None
+    assert stretch_means_ns(none)[0] == 0

@@ -59,7 +59,7 @@ def test_a_brief_one_says_how_many_points_can_not_be_believed() -> None:
     """As exit code 4 does, without which."""
     _, said = shown(SAMPLE, brief=True).split("Left out of the ranking: ")
     assert " ".join(said.split()) == (
-        "18 points failed or invalid (drifted at 15, warm-up was not over at 3)."
+        "5 points failed or invalid (drifted at 4, warm-up was not over at 1)."
     )
 
 

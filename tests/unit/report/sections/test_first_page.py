@@ -67,7 +67,7 @@ def test_the_sample_says_what_to_take_beyond_which_limit_and_what_is_left_out() 
     assert "batch 64 · 4 callers, the load to take of it)" in page["TAKE"]  # 16 callers are faster
     assert "a longer measurement.window_max lets them be judged" in page["LIMIT → CHOICE"]
     assert "Wrong outputs" not in page["BEWARE"]
-    assert "Left out: 18 points (drifted at 15, warm-up was not over at 3)" in page["BEWARE"]
+    assert "Left out: 5 points (drifted at 4, warm-up was not over at 1)" in page["BEWARE"]
     assert subject(sample).startswith(
         "resnet50 on 2 × NVIDIA H200 (each measurement on one) · 2026-11-30"
     )
