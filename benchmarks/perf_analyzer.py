@@ -483,8 +483,8 @@ def bounds(results: list[dict[str, object]], cpus: int) -> list[str]:
             if concurrency == 1
             else "the cores: what the client doesn't use, the server has"
             if used > FULL * cpus * 1e6
-            else "the way from thread to thread in the server, whose one instance takes one "
-            "request at a time: cores are left idle"
+            else f"the way from thread to thread in the server, of whose {SHAPE.instances} "
+            "instance(s) each takes one request at a time: cores are left idle"
         )
         lines.append(f"* {protocol}, concurrency {concurrency}: {why}. {'; '.join(parts)}.")
     return lines
