@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,8 +18,8 @@ from harness.analysis.blocks import Places
 from harness.analysis.constraints import Bound, Bounds, holds, satisfies
 from harness.analysis.differences import Differences, by_round
 from harness.analysis.intervals import Interval
-from harness.analysis.knee import knees
-from harness.analysis.objective import Objective
+from harness.analysis.knee import cost_metrics, knees, times
+from harness.analysis.objective import Objective, single
 from harness.analysis.pareto import ROUNDING, front
 from harness.analysis.summary import SummaryRow
 from harness.results.grouping import gathered
@@ -68,7 +68,8 @@ class Choice:
     tied: tuple[SummaryRow, ...]
     """The first candidate and those that can't be told apart from it; empty without candidates."""
     recommended: SummaryRow | None
-    """The cheapest in memory of `close`'s knees; None where there are no intervals to choose by."""
+    """The cheapest in memory of `close`'s knees, and of those that need the same the quickest; None
+    where there are no intervals to choose by."""
     decidable: bool
     """Whether all tied points have intervals, so that differences can be shown at all."""
     close: tuple[SummaryRow, ...] = ()
@@ -77,6 +78,8 @@ class Choice:
     is_front: bool = False
     """The objective is a list: `tied` is the Pareto front, whose points differ but none of which
     is clearly beaten. Then none is recommended."""
+    tail: str = ""
+    """The tail latency that made the recommended one the choice, where that did."""
 
     @property
     def best(self) -> SummaryRow | None:
@@ -129,8 +132,11 @@ def choose(
     decidable = all(v is not None and v.low is not None for v in values)
     near = close([r for r in candidates if r.point not in dropped], candidates[0], objective,
                    indifference, run)  # fmt: skip
-    recommended = cheapest(knees(near, objective, run)) if decidable else None
-    return Choice(tuple(candidates), tuple(tied), recommended, decidable, tuple(near))
+    found = Choice(tuple(candidates), tuple(tied), None, decidable, tuple(near))
+    if not decidable:
+        return found
+    picked, tail = quickest(cheapest(knees(near, objective, run)), objective, run)
+    return replace(found, recommended=picked, tail=tail)
 
 
 def _tied(
@@ -217,17 +223,35 @@ def close(
     return [row for row, apart in zip(rows, gap.tolist(), strict=True) if within(row, apart)]
 
 
-def cheapest(rows: Sequence[SummaryRow]) -> SummaryRow:
-    """The row that needs least memory: the GPU's where all have it, else the host's.
-
-    Of rows that need the same to within `SAME_MEMORY`, the first; also where memory is not known.
+def cheapest(rows: Sequence[SummaryRow]) -> list[SummaryRow]:
+    """The rows that need least memory, to within `SAME_MEMORY`: the GPU's where all have it, else
+    the host's; all of them where memory is not known.
     """
     for name in ("gpu_memory_mib", "host_memory_mib"):
         known = [size.value for r in rows if (size := r.value(name)) is not None]
         if len(known) == len(rows):
             most = min(known) + abs(min(known)) * SAME_MEMORY  # below 0: less than the baseline
-            return next(r for r, s in zip(rows, known, strict=True) if s <= most)
-    return rows[0]
+            return [r for r, s in zip(rows, known, strict=True) if s <= most]
+    return list(rows)
+
+
+def quickest(
+    rows: Sequence[SummaryRow], objective: Objective, run: Differences
+) -> tuple[SummaryRow, str]:
+    """The first row, unless others that are not shown to have a worse value are shown to have a
+    shorter tail: then the one with the shortest, and that metric.
+    """
+    first = rows[0]
+    tail = next((m for m in cost_metrics(rows, objective) if m.startswith("latency_")), "")
+
+    def shorter(row: SummaryRow) -> bool:
+        ratio = run.advantage(row, first, single(tail))
+        return bool(ratio and (ratio.low or 0) > 1) and not differs(
+            run.advantage(first, row, objective)
+        )
+
+    found = [(times(row, first, tail), row) for row in rows[1:] if tail and shorter(row)]
+    return (min(found, key=lambda pair: pair[0])[1], tail) if found else (first, "")
 
 
 def ranks(

@@ -16,10 +16,11 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
 FILE_LINES, CLASS_LINES, FUNCTION_LINES = 400, 250, 40
-CODE_LINES = 32_377
+CODE_LINES = 32_401
 """All of the package but `USES`: lower it when the package has become smaller. It was 30,000 before
 memory limits, sweeps of dynamic sizes, the gap between native and served, and turns of two backends
-that are compared came into the core."""
+that are compared came into the core; 66 lines came of connections under load, of drifts that have a
+direction, and of ties that a tail decides."""
 CODE_LINES_AIM = 22_500
 """What `CODE_LINES` is to come down to."""
 USES = frozenset({

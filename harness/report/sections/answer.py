@@ -318,7 +318,10 @@ def _why(context: Context, pick: SummaryRow) -> str:
         return f". {said[:-1]}"
     every = {r.point for r in close} == {r.point for r in context.choice.tied}
     those = "them" if every else f"those within {zone:g}% of the best"
-    return f", the cheapest of {those} in {kind} memory ({mib_text(size)} MiB)"
+    said = f", the cheapest of {those} in {kind} memory ({mib_text(size)} MiB)"
+    if tail := context.choice.tail:
+        said += f", and of equal memory the one with the lowest {metric_of(tail).title}"
+    return said
 
 
 def _settings(context: Context, row: SummaryRow) -> list[str | Span]:

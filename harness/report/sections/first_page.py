@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from harness.analysis.best import at_decisive, differs, indifference_of, ranked, usable
 from harness.analysis.constraints import satisfies
+from harness.analysis.metrics import metric_of
 from harness.analysis.summary import SummaryRow
 from harness.measure.validity import short
 from harness.report.model import decision, labels, manifest_facts, numbers
@@ -104,7 +105,11 @@ def _take(context: Context, found: Decision) -> Iterator[Sentence]:
     names = dict.fromkeys(map(context.name, context.choice.tied))
     if found.decided and (others := [n for n in names if n != name]):
         shown = labels.listed(labels.some(others, MOST_TIED))
-        yield compose(bold(f"Not shown to be better than {shown}:"), " more rounds may decide it.")
+        tail = context.choice.tail
+        why = f"taken for its lower {metric_of(tail).title}; " if tail else ""
+        yield compose(
+            bold(f"Not shown to be better than {shown}:"), f" {why}more rounds may decide it."
+        )
 
 
 def needs(row: SummaryRow, percentile: str, *, short: bool = False) -> list[str]:

@@ -72,15 +72,15 @@ def test_cheapest_uses_gpu_memory_where_all_have_it() -> None:
         measured("a", [20.0], host_memory_mib=1.0, gpu_memory_mib=900.0),
         measured("b", [20.0], host_memory_mib=2.0, gpu_memory_mib=800.0),
     )
-    assert cheapest(rows).backend == "b"
-    assert cheapest([rows[0], with_metrics(rows[1], gpu_memory_mib=None)]).backend == "a"
+    assert cheapest(rows)[0].backend == "b"
+    assert cheapest([rows[0], with_metrics(rows[1], gpu_memory_mib=None)])[0].backend == "a"
 
 
 def test_cheapest_knows_memory_below_the_baseline() -> None:
     """The GPU's, where another process gave some back."""
     rows = rows_of(measured("a", [20.0], gpu_memory_mib=-80.0),
                    measured("b", [20.0], gpu_memory_mib=-90.0))  # fmt: skip
-    assert cheapest(rows).backend == "b"
+    assert cheapest(rows)[0].backend == "b"
 
 
 def test_one_round_decides_nothing() -> None:
@@ -241,8 +241,43 @@ def test_sizes_that_are_about_the_same_leave_it_to_the_value() -> None:
         measured("better", [20, 21, 19], host_memory_mib=505.0),
         measured("worse", [19.9, 20.9, 18.9], host_memory_mib=500.0),
     )
-    assert cheapest([better, worse]) is better
-    assert cheapest([with_metrics(better, host_memory_mib=520.0), worse]) is worse
+    assert cheapest([better, worse]) == [better, worse]
+    assert choose([better, worse], THROUGHPUT, {}).recommended is better
+    assert cheapest([with_metrics(better, host_memory_mib=520.0), worse]) == [worse]
+
+
+def ends(
+    name: str, throughputs: list[float], p99: list[float], memory: float
+) -> list[MeasurementRow]:
+    """Rounds with a p99, in ms."""
+    rows = measured(name, throughputs, host_memory_mib=memory)
+    return [
+        replace(r, latency_ms={**r.latency_ms, "p99": ms}) for r, ms in zip(rows, p99, strict=True)
+    ]
+
+
+def test_of_equal_value_and_memory_the_shorter_tail_is_taken() -> None:
+    """On an H200 21,060 inferences a second with 13.4 ms were taken over as many with 12.5."""
+    long = ends("long", [100, 101, 99], [13.4, 13.3, 13.5], 1804.0)
+    short = ends("short", [100.4, 100.2, 99.2], [12.4, 12.5, 12.5], 1806.0)
+    shortest = ends("shortest", [99.0, 101.3, 99.4], [12.0, 12.1, 12.0], 1806.0)
+    found = choose(rows_of(long, short, shortest), THROUGHPUT, {})
+    assert found.recommended is not None
+    assert (found.recommended.backend, found.tail) == ("shortest", "latency_p99_ms")
+
+
+@pytest.mark.parametrize(("throughputs", "p99", "memory"), [
+    ([100.4, 100.2, 99.2], [12.4, 14.5, 11.0], 1806.0),  # not shown to be shorter
+    ([97.9, 98.9, 96.9], [12.4, 12.5, 12.5], 1806.0),  # a worse value, round by round
+    ([100.4, 100.2, 99.2], [12.4, 12.5, 12.5], 2000.0),  # more memory
+])  # fmt: skip
+def test_a_tail_decides_nothing_else(
+    throughputs: list[float], p99: list[float], memory: float
+) -> None:
+    long = ends("long", [100, 101, 99], [13.4, 13.3, 13.5], 1804.0)
+    found = choose(rows_of(long, ends("other", throughputs, p99, memory)), THROUGHPUT, {})
+    assert found.recommended is not None
+    assert (found.recommended.backend, found.tail) == ("long", "")
 
 
 def test_the_zone_is_the_scenarios() -> None:

@@ -133,9 +133,11 @@ def test_from_a_scenario_to_a_verdict_and_on_again(
     found = within(read_run(ended.path), blocks.base, blocks.candidate)
     (point,) = found.points
     assert {r.metric.key: r.change > 1 for r in point.rows}.get("p50", bool(point.reason)), point
-    assert point.blocks >= 4 or not point.rows  # windows of 60 ms: a stall may leave none to judge
     assert found.design.endswith("in each round both were loaded, and measured in turns of 100ms")
     before = len(read_run(ended.path).measurements)
+    assert (
+        before >= 2 * 4
+    )  # windows of 60 ms: what a stall disturbed is measured, and judged by none
     again, _ = finish(tmp_path / "out", watch)
     assert not again.interrupted
     assert len(read_run(ended.path).measurements) >= before
