@@ -75,8 +75,8 @@ class _Connections(dict[int, "_Connection"]):
     """The slots' connections, each opened when it is first asked for.
 
     Triton's HTTP threads wait for connections together, and one that is not at work takes the
-    next: connections opened while the server is idle all end in one thread, which then reads and
-    writes every request. So each is opened under load, right before its first request.
+    next: most that are opened while the server is idle end in one thread, which then reads and
+    writes their requests. So each is opened under load, right before its first request.
     """
 
     def __init__(self, owner: WireHttp) -> None:

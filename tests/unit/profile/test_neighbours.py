@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
+from harness.profile import neighbours
 from harness.profile.neighbours import Neighbours
 
 
@@ -31,11 +33,10 @@ def test_what_others_took_is_all_but_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
     stat = tmp_path / "stat"
-    clock = iter([10.0, 20.0])
-    own = iter([1.0, 5.0])
+    clock, own = iter([10.0, 20.0]), iter([1.0, 5.0])
     monkeypatch.setattr("os.sysconf", lambda _: 100)
-    monkeypatch.setattr("time.monotonic", lambda: next(clock))
-    monkeypatch.setattr("time.process_time", lambda: next(own))
+    clocks = SimpleNamespace(monotonic=clock.__next__, process_time=own.__next__)
+    monkeypatch.setattr(neighbours, "time", clocks)  # its own: other threads read the time too
     stat.write_text("cpu  100 0 0 9999 9999 0 0 0 50 0\ncpu0 1 1\n")
     with Neighbours(stat) as seen:
         stat.write_text("cpu  900 50 50 99999 99999 10 10 80 999 0\ncpu0 1 1\n")
