@@ -88,7 +88,13 @@ def urls(server: TritonServer) -> list[ServerUrl]:
 
 
 def test_both_protocols_read_the_same(server: TritonServer) -> None:
-    send(server.grpc, [0.0] * 3, batch=2)
+    with Reader(urls(server)[0]) as reader:
+        before = reader.read().counters["echo"]["count"]
+        send(server.grpc, [0.0] * 3, batch=2)
+        for _ in range(100):  # Triton counts a request a moment after it is answered
+            if reader.read().counters["echo"]["count"] == before + 3:
+                break
+            time.sleep(0.05)
     found = []
     for url in urls(server):
         with Reader(url, metrics=server.metrics) as reader:
@@ -106,11 +112,11 @@ def test_rates_are_those_of_what_was_sent(server: TritonServer) -> None:
         first = reader.read()
         send(server.grpc, [0.0] * 6, batch=3)
         send(server.grpc, [0.0] * 2, value=-99.0)
-        for _ in range(100):  # Triton counts a failure a moment after it is answered
+        for _ in range(100):
             interval = between(first, reader.read())
             rates = interval.models["echo"]
             assert rates is not None
-            if rates.failures == 2:
+            if (rates.requests, rates.failures) == (6, 2):
                 break
             time.sleep(0.05)
     assert (rates.requests, rates.failures) == (6, 2)
