@@ -31,6 +31,8 @@ FIRST_LOOK = 16
 """Rows that are looked at for a group of the same rank before more are."""
 SAME_MEMORY = 0.02
 """Share by which sizes may differ and still count as the same."""
+SAME_VALUE = 0.01
+"""The same of values, where a tail decides: what is not shown to be worse may still be."""
 
 
 def usable(row: SummaryRow) -> bool:
@@ -238,17 +240,16 @@ def cheapest(rows: Sequence[SummaryRow]) -> list[SummaryRow]:
 def quickest(
     rows: Sequence[SummaryRow], objective: Objective, run: Differences
 ) -> tuple[SummaryRow, str]:
-    """The first row, unless others that are not shown to have a worse value are shown to have a
-    shorter tail: then the one with the shortest, and that metric.
+    """The first row, unless others of the same value, to within `SAME_VALUE` and not shown to be
+    worse, are shown to have a shorter tail: then the one with the shortest, and that metric.
     """
     first = rows[0]
     tail = next((m for m in cost_metrics(rows, objective) if m.startswith("latency_")), "")
 
     def shorter(row: SummaryRow) -> bool:
-        ratio = run.advantage(row, first, single(tail))
-        return bool(ratio and (ratio.low or 0) > 1) and not differs(
-            run.advantage(first, row, objective)
-        )
+        worse, ends = run.advantage(first, row, objective), run.advantage(row, first, single(tail))
+        alike = worse is not None and worse.value <= 1 + SAME_VALUE and not differs(worse)
+        return alike and ends is not None and (ends.low or 0) > 1
 
     found = [(times(row, first, tail), row) for row in rows[1:] if tail and shorter(row)]
     return (min(found, key=lambda pair: pair[0])[1], tail) if found else (first, "")

@@ -269,6 +269,7 @@ def test_of_equal_value_and_memory_the_shorter_tail_is_taken() -> None:
 @pytest.mark.parametrize(("throughputs", "p99", "memory"), [
     ([100.4, 100.2, 99.2], [12.4, 14.5, 11.0], 1806.0),  # not shown to be shorter
     ([97.9, 98.9, 96.9], [12.4, 12.5, 12.5], 1806.0),  # a worse value, round by round
+    ([95.0, 103.0, 96.0], [12.4, 12.5, 12.5], 1806.0),  # a worse value, not shown to be
     ([100.4, 100.2, 99.2], [12.4, 12.5, 12.5], 2000.0),  # more memory
 ])  # fmt: skip
 def test_a_tail_decides_nothing_else(
