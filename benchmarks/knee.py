@@ -177,7 +177,8 @@ p95 by twice that, and all points of a round together by as much again. Of {tria
 {body}
 
 Far from the margin, or where points scatter by 1 %, the right one is recommended in 85 of 100 runs
-or more, but for two that differ by 7 % of their tail alone (79). A gain near the margin is told from it only as well as the scatter allows: at 3 % and three
+or more, but for two that differ by 7 % of their tail alone (79). A gain near the margin is told
+from it only as well as the scatter allows: at 3 % and three
 rounds one of 4 % is bought in a third of the runs, at three times the cost, and one of 6 % left in
 a third: the rule takes the values as they are, and errs to either side alike. Of points that differ
 by their tail alone the shorter is taken where it is shown to be and the values seen are within
