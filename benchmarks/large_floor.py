@@ -6,7 +6,8 @@ One caller, requests and answers of 9.6 MB, the identity model of perf_analyzer.
 embedded Triton. The bare client is a blocking socket: it sends a request that was made before and
 reads the answer into one buffer, and does nothing else, so what it takes is the server's way and
 the kernel's copies. In each round all three are measured, one after the other, in turning order;
-ratios are within a round, with 95 % t-intervals on their logs.
+ratios are within a round, with 95 % t-intervals on their logs. The latency is that of a request;
+answers a second also hold what a client does between two requests.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ import re
 import socket
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import perf_analyzer as pa
@@ -31,8 +32,15 @@ from harness.triton.server.install import find
 SIDES = ("wire client", "perf_analyzer", "bare socket")
 
 
-def bare(where: str, floats: int, seconds: float) -> float:
-    """Median µs from the first byte sent to the last byte read."""
+class Measured(NamedTuple):
+    """A client in one round: median µs from first byte sent to last byte read, answers a second."""
+
+    latency: float
+    rate: float
+
+
+def bare(where: str, floats: int, seconds: float) -> Measured:
+    """The bare socket; its first fifth of requests is left out."""
     from tritonclient.http import InferInput
 
     tensor = InferInput("INPUT0", [1, floats], "FP32")
@@ -57,15 +65,44 @@ def bare(where: str, floats: int, seconds: float) -> float:
                 assert read, "the server closed the connection"
                 got += read
             times.append(time.monotonic_ns() - begin)
-    return float(np.median(times[len(times) // 5 :])) / 1e3
+    kept = np.array(times[len(times) // 5 :])
+    return Measured(float(np.median(kept)) / 1e3, 1e9 / float(kept.mean()))
 
 
-def against(values: Sequence[float], found: Mapping[str, Sequence[float]]) -> str:
-    """Ratio to the bare socket and its interval, as two columns."""
-    if values is found["bare socket"]:
-        return "1 | –"
-    of = pa.interval([a / b for a, b in zip(values, found["bare socket"], strict=True)])
-    return f"{of['ratio']:.2f} | {of['low']:.2f}–{of['high']:.2f}"
+def seen(measured: pa.Measured) -> Measured:
+    """Of what perf_analyzer.py measured, the two that count here."""
+    return Measured(measured.p50, measured.throughput)
+
+
+def of(found: dict[str, list[Measured]], side: str, field: str, other: str) -> str:
+    """A side's values as a ratio to another's within each round: the mean and its interval."""
+    if side == other:
+        return "1"
+    pairs = zip(found[side], found[other], strict=True)
+    ratio = pa.interval([getattr(a, field) / getattr(b, field) for a, b in pairs])
+    return f"{ratio['ratio']:.2f} ({ratio['low']:.2f}–{ratio['high']:.2f})"
+
+
+def page(found: dict[str, list[Measured]], size: int, rounds: int) -> str:
+    """The table, and what no client can pass."""
+    lines = [
+        "# Large HTTP requests: what no client can beat", "",
+        f"{size:,} bytes each way, one caller, {rounds} rounds, "
+        f"{len(os.sched_getaffinity(0))} cores ({pa.cpu_name()}). The bare socket sends what was "
+        "made before and reads into one buffer. Ratios within a round, with 95 % intervals.", "",
+        "| client | median latency, ms | times the bare socket's | answers a second "
+        "| times perf_analyzer's |",
+        "|---|---:|---:|---:|---:|",
+    ]  # fmt: skip
+    for side, values in found.items():
+        latency, rate = (float(np.median(column)) for column in zip(*values, strict=True))
+        lines.append(
+            f"| {side} | {latency / 1e3:.1f} | {of(found, side, 'latency', 'bare socket')} "
+            f"| {rate:.1f} | {of(found, side, 'rate', 'perf_analyzer')} |"
+        )
+    most = of(found, "bare socket", "rate", "perf_analyzer")
+    text = f"At one caller a client that costs nothing gets {most} times perf_analyzer's answers."
+    return "\n".join([*lines, "", text, "", f"Reproduce: `{pa.command_line()}`", ""])
 
 
 def main() -> None:
@@ -76,41 +113,29 @@ def main() -> None:
     parser.add_argument("--bytes", type=int, default=9_600_000)
     parser.add_argument("--binary", type=Path, help="perf_analyzer, where it can't be downloaded")
     parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"))
+    parser.add_argument("--name", default="large-floor", help="of the files in --output")
     asked = parser.parse_args()
     pa.SHAPE.floats, pa.SHAPE.processes, pa.SHAPE.instances = asked.bytes // 4, 1, 1
     pa.perf_analyzer(find(), asked.binary)
-    found: dict[str, list[float]] = {side: [] for side in SIDES}
+    found: dict[str, list[Measured]] = {side: [] for side in SIDES}
     with tempfile.TemporaryDirectory() as folder, pa.serve(Path(folder), find()) as server:
         meter = pa.Meter(server)
         measures = {
-            "wire client": lambda: pa.ours(meter, "http", 1, asked.seconds).p50,
-            "perf_analyzer": lambda: pa.theirs(meter, "http", 1, asked.seconds).p50,
+            "wire client": lambda: seen(pa.ours(meter, "http", 1, asked.seconds)),
+            "perf_analyzer": lambda: seen(pa.theirs(meter, "http", 1, asked.seconds)),
             "bare socket": lambda: bare(server.http, pa.SHAPE.floats, 2 * asked.seconds),
         }
         orders = itertools.cycle(itertools.permutations(SIDES))
         for _, order in zip(range(asked.rounds), orders, strict=False):
             for side in order:
                 found[side].append(measures[side]())
-            print(*(f"{side} {values[-1]:.0f} µs" for side, values in found.items()), flush=True)
-    lines = [
-        "# Large HTTP requests: what no client can beat", "",
-        f"{asked.bytes:,} bytes each way, one caller, {asked.rounds} rounds, "
-        f"{len(os.sched_getaffinity(0))} cores ({pa.cpu_name()}). The bare socket sends what was "
-        "made before and reads into one buffer.", "",
-        "| client | median latency, ms | times the bare socket's | 95 % interval |",
-        "|---|---:|---:|---:|",
-    ]  # fmt: skip
-    for side, values in found.items():
-        lines.append(f"| {side} | {np.median(values) / 1e3:.1f} | {against(values, found)} |")
-    most = np.median(found["perf_analyzer"]) / np.median(found["bare socket"])
-    lines += [
-        "", f"At one caller no client gets more than {most:.2f} times as many answers as "
-        "perf_analyzer.", "", f"Reproduce: `{pa.command_line()}`", "",
-    ]  # fmt: skip
+            print(*(f"{side} {v[-1].latency:.0f} µs" for side, v in found.items()), flush=True)
+    text = page(found, asked.bytes, asked.rounds)
     asked.output.mkdir(parents=True, exist_ok=True)
-    (asked.output / "large-floor.md").write_text("\n".join(lines))
-    (asked.output / "large-floor.json").write_text(json.dumps(found, indent=1) + "\n")
-    print("\n".join(lines))
+    (asked.output / f"{asked.name}.md").write_text(text)
+    raw = {side: [value._asdict() for value in values] for side, values in found.items()}
+    (asked.output / f"{asked.name}.json").write_text(json.dumps(raw, indent=1) + "\n")
+    print(text)
 
 
 if __name__ == "__main__":
