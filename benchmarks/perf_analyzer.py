@@ -109,7 +109,10 @@ NAMES = {
     "p50": "median latency",
     "cpu": "client CPU a request",
     "server_cpu": "server CPU a request",
+    "busiest": "busiest of the server's threads, of their CPU time",
 }
+SHOWN = {"throughput": "{:.0f}/s", "busiest": "{:.0%}"}
+"""How a value is written that is not in µs."""
 SETTLE_S = 0.5
 STARTED = 200
 WINDOWS = 3
@@ -125,6 +128,7 @@ class Window(TypedDict):
     server_cpu: float
     counted: float
     foreign: float
+    busiest: float
 
 
 @dataclass(frozen=True)
@@ -139,6 +143,9 @@ class Measured:
     """Requests a second by the server's count, in the window of the CPU time."""
     foreign: float
     """Cores that other processes used meanwhile."""
+    busiest: float
+    """Share of the server's busiest thread in the CPU time of its threads (its models' processes
+    aside): near 1 where one HTTP thread has all connections."""
     invalid: tuple[str, ...] = ()
     """Why Little's law makes this point INVALID; of the wire client only."""
 
@@ -201,15 +208,20 @@ def serve(folder: Path, install: TritonInstall) -> TritonServer:
 # ------------------------------------------------------------------------------------ measure
 
 
-def cpu_ns(pid: int) -> int:
-    """CPU time of all threads of a process, to the nanosecond."""
-    total = 0
+def threads_ns(pid: int) -> dict[str, int]:
+    """CPU time of each thread of a process, to the nanosecond."""
+    found = {}
     for task in Path(f"/proc/{pid}/task").iterdir():
         try:
-            total += int((task / "schedstat").read_text().split()[0])
+            found[task.name] = int((task / "schedstat").read_text().split()[0])
         except (FileNotFoundError, ProcessLookupError):  # it ended; steady clients have none
             continue
-    return total
+    return found
+
+
+def cpu_ns(pid: int) -> int:
+    """CPU time of all threads of a process, to the nanosecond."""
+    return sum(threads_ns(pid).values())
 
 
 def tree_ns(pid: int) -> int:
@@ -257,9 +269,11 @@ class Meter:
             time.sleep(0.02)
         time.sleep(SETTLE_S)
         try:
+            threads = threads_ns(self.server.pid)
             begin = self.read(process.pid)
             time.sleep(seconds)
             end = self.read(process.pid)
+            used = [ns - threads.get(t, 0) for t, ns in threads_ns(self.server.pid).items()]
         except (FileNotFoundError, psutil.NoSuchProcess):
             reader.join()
             raise FailedError(f"{command[0]} ended early: {out[0]}") from None
@@ -272,6 +286,7 @@ class Meter:
             "cpu": client / count / 1e3,
             "server_cpu": server / count / 1e3,
             "foreign": max(0.0, busy - client - server) / wall,
+            "busiest": max(used) / sum(used),
         }
 
 
@@ -444,10 +459,10 @@ def table(results: list[dict[str, object]], about: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
     for r in results:
-        unit = "/s" if r["metric"] == "throughput" else " µs"
+        show = SHOWN.get(str(r["metric"]), "{:.0f} µs").format
         lines.append(
             f"| {r['protocol']} | {r['concurrency']} | {NAMES[str(r['metric'])]} "
-            f"| {r['ours']:.0f}{unit} | {r['theirs']:.0f}{unit} | {r['ratio']:.2f} "
+            f"| {show(r['ours'])} | {show(r['theirs'])} | {r['ratio']:.2f} "
             f"| {r['low']:.2f}–{r['high']:.2f} | {r['target']} |"
         )
     lines += ["", *map(str, about["invalid"]), "", *bounds(results, int(str(about["cpus"])))]
