@@ -124,8 +124,8 @@ def held_client(delay_ms: float) -> Iterator[list[int]]:
 
         return held
 
-    def held_http(self: Any) -> None:
-        connect(self)
+    def held_http(self: Any, made: Any) -> None:
+        connect(self, made)
         self._write = slowed(self._write)
 
     def held_grpc(self: Any, owner: Any) -> None:

@@ -15,7 +15,7 @@ from typing import cast
 
 from harness.backends.base import Backend, StreamCaller, collect
 from harness.load.threads import FATAL, classify
-from harness.load.wire.loop import LEAD_NS, WireGenerator
+from harness.load.wire.loop import WireGenerator
 from harness.load.wire.transport import Transport
 
 SAMPLE_EVERY = 97
@@ -114,18 +114,6 @@ class StreamLoad(WireGenerator):
             pass
         if self.failure is not None:
             raise self.failure
-
-    def _main(self) -> None:
-        try:
-            self.open()
-        except BaseException as error:
-            self.failure = error
-        else:
-            super()._main()
-
-    def _sleep_until_begin(self) -> None:
-        self._begin_at = self._begin_at or _clock() + (0 if self._due is None else LEAD_NS)
-        super()._sleep_until_begin()
 
     def _check(self, now: int) -> None:
         """Nothing: what runs on a GPU can't be given up. An answer that is too late is a TIMEOUT

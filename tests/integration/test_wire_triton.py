@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -202,39 +201,3 @@ def test_a_killed_server_ends_the_load_with_its_reason(tmp_path, protocol):
         assert isinstance(generator.failure, ServerDiedError)
         with pytest.raises(ServerDiedError):
             generator.stop(1.0)
-
-
-def busiest_share(server, seconds):
-    """The busiest thread's share of the CPU time of all of the server's threads."""
-
-    def spent():
-        tasks = Path(f"/proc/{server.pid}/task").iterdir()
-        return {t.name: int((t / "schedstat").read_text().split()[0]) for t in tasks}
-
-    before = spent()
-    time.sleep(seconds)
-    used = [ns - before.get(name, 0) for name, ns in spent().items()]
-    return max(used) / sum(used)
-
-
-def share_under_load(server, request):
-    """`busiest_share` with eight callers, once each has had two answers or so."""
-    generator = run(Plan("http", server.http, (request,), 8, 60.0))
-    generator.start()
-    end = time.monotonic() + 60
-    while generator.completed() < 16:
-        assert generator.failure is None and time.monotonic() < end
-        time.sleep(0.01)
-    share = busiest_share(server, 1.5)
-    samples = generator.stop(60.0)
-    assert (samples.status == OK).all(), samples.messages
-    return share
-
-
-def test_large_requests_are_spread_over_the_threads_of_the_server(server):
-    """Connections that were opened while the server was idle ended in one HTTP thread or two.
-
-    Which threads take them is chance: 2 of 8 loads were above 0.45, before all were.
-    """
-    request = request_of("http", server, input_of("http", np.zeros((1, 2_400_000), np.float32)))
-    assert any(share_under_load(server, request) < 0.45 for _ in range(6))

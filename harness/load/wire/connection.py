@@ -16,7 +16,8 @@ from harness.load.wire.control_frames import ControlFrames
 from harness.load.wire.http1 import ProtocolError
 from harness.load.wire.incoming import FRAME_WE_TAKE, Incoming
 from harness.load.wire.outgoing import Outgoing
-from harness.load.wire.poller import BURST, CONNECT_TIMEOUT_S, DONTWAIT, TICK_S, WRITE, Poller
+from harness.load.wire.poller import BURST, DONTWAIT, TICK_S, WRITE, Poller
+from harness.load.wire.sockets import CONNECT_TIMEOUT_S
 from harness.load.wire.streams import Slots, Streams
 from harness.load.wire.tls import open_stream
 from harness.system.network import Tls

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from harness.load.wire.http1 import ProtocolError, Response
 from harness.load.wire.poller import BUFFER, BURST, DONTWAIT, TICK_S, WRITE, Poller
-from harness.load.wire.tls import open_stream
+from harness.load.wire.sockets import connect, connect_at_once
+from harness.load.wire.tls import Stream, open_stream
 from harness.load.wire.transport import Transport
 from harness.results.samples import ERROR
 from harness.system.network import Tls
@@ -30,7 +31,7 @@ class WireHttp(Transport):
         """The last complete 200 response's head, and its total size: what usually comes again."""
         self.total = -1
         self.poller: Poller = Poller()
-        self._connections = _Connections(self)
+        self._connections: list[_Connection] = []
         self._slots = slots
         self.tls = tls
         self._waits_in_read = slots == 1 and tls is None
@@ -40,13 +41,25 @@ class WireHttp(Transport):
         ServerDiedError.
         """
         if self.tls is None:
-            open_stream(self.address, None).close()
-        for slot in range(self._slots if self.tls else 0):
-            self.prepare(slot)
+            with connect(self.address) as tried:
+                self._peer = tried.family, tried.getpeername()
+                return
+        self._take(open_stream(self.address, self.tls) for _ in range(self._slots))
 
-    def prepare(self, slot: int) -> None:
-        """Connect the slot, if it is not."""
-        self._connections[slot]
+    def connect(self) -> None:
+        """Without TLS, connect every slot at once.
+
+        Triton's HTTP threads wait for connections together, and the first to wake up takes the
+        next: one after the other they all end in one thread, which then reads and writes every
+        request, whether the server is idle meanwhile or one thread of it is at work. Those that
+        come at once meet all threads awake.
+        """
+        if self.tls is None:
+            self._take(connect_at_once(*self._peer, self._slots))
+
+    def _take(self, made: Iterable[Stream]) -> None:
+        for slot, stream in enumerate(made):
+            self._connections.append(_Connection(self, slot, stream))
 
     def send(self, slot: int, request: int) -> None:
         """Write the request; what the kernel does not take now follows when it can."""
@@ -66,40 +79,24 @@ class WireHttp(Transport):
 
     def close(self) -> None:
         """Close every connection."""
-        for connection in self._connections.values():
+        for connection in self._connections:
             connection.close()
         self.poller.close()
-
-
-class _Connections(dict[int, "_Connection"]):
-    """The slots' connections, each opened when it is first asked for.
-
-    Triton's HTTP threads wait for connections together, and one that is not at work takes the
-    next: most that are opened while the server is idle end in one thread, which then reads and
-    writes their requests. So each is opened under load, right before its first request.
-    """
-
-    def __init__(self, owner: WireHttp) -> None:
-        self._owner = owner
-
-    def __missing__(self, slot: int) -> _Connection:
-        made = self[slot] = _Connection(self._owner, slot)
-        return made
 
 
 class _Connection:
     """One socket with at most one request in flight."""
 
-    def __init__(self, owner: WireHttp, slot: int) -> None:
+    def __init__(self, owner: WireHttp, slot: int, made: Stream) -> None:
         self._owner = owner
         self._slot = slot
-        self._connect()
+        self._connect(made)
 
-    def _connect(self) -> None:
+    def _connect(self, made: Stream) -> None:
         self._busy = False
         self.unsent: memoryview | None = None
         self._response: Response | None = None
-        self._socket = open_stream(self._owner.address, self._owner.tls)
+        self._socket = made
         self._receive = self._socket.recv_into
         self._write = self._socket.send
         self._owner.poller.add(self._socket.fileno(), self.ready)
@@ -110,7 +107,7 @@ class _Connection:
 
     def replace(self) -> None:
         self.close()
-        self._connect()
+        self._connect(open_stream(self._owner.address, self._owner.tls))
 
     def send(self, request: bytes) -> None:
         self._busy = True

@@ -27,13 +27,13 @@ ERROR_PAUSE_NS = 10_000_000
 """Wait of a caller after a failed request, so that a broken server is not asked in a hot loop."""
 SPIN_NS = 200_000
 """An open loop sleeps until this long before a request is due, and polls without sleeping then."""
-SPARE_S = 1e-3
-"""An open loop that has so much time connects the slot that comes next."""
 LONGEST_S = 0.9 * TICK_S
 """Its longest wait for a request that is due soon."""
 CHECK_NS = 1_000_000_000
 LEAD_NS = 50_000_000
-"""From `start` to a schedule's zero: the window of a trace begins in between."""
+"""From `start` to the first request: a window that is to hold it begins in between."""
+CONNECT_NS = 25_000_000
+"""So long before its begin a load connects."""
 NEVER = 1 << 62
 NEVER_SENT = "every slot was taken until the time-out after the end was over"
 _clock = time.monotonic_ns
@@ -76,7 +76,6 @@ class WireGenerator:
         self._next_due = 0
         self._gc = False
         self._ready = threading.Event()
-        self._begin_at = 0
         self._thread = threading.Thread(target=self._main, name="wire", daemon=True)
         transport.done, transport.failed, transport.keep = self._done, self._failed, self._keep
 
@@ -101,10 +100,9 @@ class WireGenerator:
         self._ready.set()
 
     def start(self, at_ns: int = 0) -> None:
-        """Let requests flow, from `at_ns` of the monotonic clock (0: now)."""
+        """Let requests flow, from `at_ns` of the monotonic clock (0: `LEAD_NS` from now)."""
         self.open()
-        lead = 0 if self._due is None else _clock() + LEAD_NS
-        self._begin_at = at_ns or lead
+        self._begin_at = at_ns or _clock() + LEAD_NS
         self._thread.start()
 
     def completed(self) -> int:
@@ -144,7 +142,11 @@ class WireGenerator:
 
     def _main(self) -> None:
         try:
-            self._sleep_until_begin()
+            self.open()
+            begin = self._begin_at = self._next_check = self._begin_at or _clock() + LEAD_NS
+            _sleep_until(begin - CONNECT_NS)
+            self._transport.connect()
+            _sleep_until(begin)
             if self._due is None:
                 self._closed_loop()
             else:
@@ -154,20 +156,13 @@ class WireGenerator:
         finally:
             self._transport.close()
 
-    def _sleep_until_begin(self) -> None:
-        self._begin_at = self._next_check = begin = self._begin_at or _clock()
-        time.sleep(max(0, begin - SPIN_NS - _clock()) / 1e9)
-        while _clock() < begin:
-            pass
-
     # ------------------------------------------------------------------------------ closed loop
 
     def _closed_loop(self) -> None:
         poll, wake = self._transport.poll, self._wake
         for slot in range(self._slots):
             self._begin(slot)
-            self._transport.flush()
-            poll(0)
+        self._transport.flush()
         while self._going or self._open:
             poll(wake() if self._paused else TICK_S)
             self._check(_clock())
@@ -194,8 +189,6 @@ class WireGenerator:
                 now = _clock()
             blocked = not self._free and not self._shed
             ahead = math.inf if blocked else (due[self._next_due] - now - SPIN_NS) / 1e9
-            if ahead > SPARE_S and self._free:
-                self._transport.prepare(self._free[0])
             # a wait of a whole tick may be a blocking read, which ends some milliseconds late
             poll(TICK_S if ahead > 2 * TICK_S else min(ahead, LONGEST_S))
             self._check(now)
@@ -289,3 +282,10 @@ class WireGenerator:
             if sent and sent < limit:
                 self._transport.abandon(slot)
                 self._failed(slot, now, TIMEOUT, f"no answer within {self._timeout_ns / 1e9:g} s")
+
+
+def _sleep_until(moment: int) -> None:
+    """To the microsecond, so that several processes go on together."""
+    time.sleep(max(0, moment - SPIN_NS - _clock()) / 1e9)
+    while _clock() < moment:
+        pass

@@ -1,44 +1,21 @@
-"""Waiting on many sockets, to the microsecond, and the sockets themselves."""
+"""Waiting on many sockets, to the microsecond."""
 
 from __future__ import annotations
 
 import select
 import socket
-import struct
 import time
 from collections.abc import Callable
-
-from harness.errors import ServerDiedError
-from harness.system.network import split_address
 
 READ, WRITE = select.EPOLLIN, select.EPOLLOUT
 DONTWAIT = socket.MSG_DONTWAIT
 TICK_S = 0.05
 """The longest wait of a loop, so that it sees a stop or a time-out."""
 COARSE_S = 0.002
-CONNECT_TIMEOUT_S = 5.0
 BUFFER = 1 << 18
 BURST = 64
 """Writes in a row on one connection, of a TLS record at least; then the others get their turn."""
 Handler = Callable[[int], None]
-
-
-def connect(address: str) -> socket.socket:
-    """A connected socket without Nagle's delay. Raises ServerDiedError when nobody answers,
-    ServerError for what is no address.
-
-    Its reads block for at most `TICK_S`, so a loop with one socket can wait in the read itself;
-    writes use MSG_DONTWAIT.
-    """
-    try:
-        sock = socket.create_connection(split_address(address), CONNECT_TIMEOUT_S)
-    except OSError as error:
-        raise ServerDiedError(f"no connection to the server at {address}: {error}") from error
-    sock.settimeout(None)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    limit = struct.pack("ll", 0, int(TICK_S * 1e6))
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-    return sock
 
 
 class Poller:

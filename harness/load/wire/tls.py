@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from harness.errors import ServerDiedError
-from harness.load.wire.poller import CONNECT_TIMEOUT_S, connect
+from harness.load.wire.sockets import CONNECT_TIMEOUT_S, connect
 from harness.system.network import Tls, split_address
 from harness.system.tls import ssl_context
 

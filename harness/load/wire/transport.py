@@ -38,8 +38,10 @@ class Transport(ABC):
     def open(self) -> None:
         """See that the server can be reached. Raises ServerDiedError."""
 
-    def prepare(self, slot: int) -> None:  # noqa: B027 - most transports have nothing to prepare
-        """Have at hand what the slot's next request needs. Raises ServerDiedError."""
+    def connect(self) -> None:  # noqa: B027 - most transports are connected by `open`
+        """Right before the load begins, and in all its processes at once: connect the slots.
+        Raises ServerDiedError.
+        """
 
     @abstractmethod
     def send(self, slot: int, request: int) -> None:

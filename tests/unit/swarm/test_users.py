@@ -12,7 +12,7 @@ from support.stress import loaded, plan_of, unpatched
 
 from harness.errors import ServerDiedError, UsageError
 from harness.load.wire.http1 import ProtocolError
-from harness.load.wire.poller import connect
+from harness.load.wire.sockets import connect
 from harness.results.samples import ERROR, OK, TIMEOUT
 from harness.swarm.links import AnsweredError
 from harness.swarm.recorder import KEY, Recorder, Times

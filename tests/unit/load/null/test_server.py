@@ -4,7 +4,7 @@ from support.slow_server import Behaviour, Queue
 from harness.errors import ServerDiedError, WorkerDiedError
 from harness.load.null.peers import Answer
 from harness.load.null.server import running
-from harness.load.wire.poller import connect
+from harness.load.wire.sockets import connect
 
 
 def leaves(behaviour, arrivals):

@@ -1,10 +1,12 @@
 """One request a connection, over socket pairs."""
 
+import select
 import socket
+import time
 
 import pytest
 
-from harness.load.wire import http as module
+from harness.errors import ServerDiedError
 from harness.load.wire.http import WireHttp
 from harness.results.samples import ERROR
 
@@ -12,29 +14,40 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"
 REFUSED = b'HTTP/1.1 400 Bad Request\r\nContent-Length: 15\r\n\r\n{"error": "bad"}'[:-1]
 
 
+class Peers(list):
+    """The server's ends of the connections, as they come."""
+
+    def __init__(self, listener):
+        self.listener = listener
+
+    def take(self):
+        """All that have come meanwhile."""
+        while select.select([self.listener], [], [], 0.0)[0]:
+            self.append(self.listener.accept()[0])
+            self[-1].settimeout(5)
+        return len(self)
+
+
 @pytest.fixture
-def opened(monkeypatch):
-    """A transport of two slots, its log, and the servers' ends of every connection of theirs."""
-    peers = []
+def listener():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener
 
-    def connect(address, tls):
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        theirs.settimeout(5)
-        peers.append(theirs)
-        return ours
 
-    monkeypatch.setattr(module, "open_stream", connect)
-    transport, log = WireHttp("host:1", [b"first", b"second"], 2), []
+@pytest.fixture
+def opened(listener):
+    """A transport of two slots, its log, and the servers' ends of its connections."""
+    host, port = listener.getsockname()
+    transport, log = WireHttp(f"{host}:{port}", [b"first", b"second"], 2), []
     transport.done = lambda slot, now: log.append(("done", slot))
     transport.failed = lambda slot, now, status, text: log.append(("failed", slot, status, text))
     transport.keep = lambda slot, raw: log.append(("keep", slot, raw))
     transport.open()
-    (tried,) = peers  # whether the server is there: closed again
-    assert tried.recv(1) == b""
+    peers = Peers(listener)
+    assert peers.take() == 1 and peers[0].recv(1) == b""  # whether the server is there
     peers.clear()
-    transport.prepare(0)
-    transport.prepare(1)
+    transport.connect()
+    assert peers.take() == 2  # before anything is sent
     yield transport, log, peers
     transport.close()
     for peer in peers:
@@ -52,22 +65,40 @@ def test_each_slot_has_its_connection(opened):
     assert log == [("keep", 0, OK), ("done", 0)]
 
 
-def test_a_slot_connects_for_its_first_request_and_once(monkeypatch):
-    peers = []
+def test_a_request_that_is_sent_too_early_leaves_when_its_connection_is_there(listener):
+    """The server's queue is full, so that the kernel drops what asks to be connected."""
+    listener.listen(0)
+    host, port = listener.getsockname()
+    transport, done = WireHttp(f"{host}:{port}", [b"first"], 3), []
+    transport.done = lambda slot, now: done.append(slot)
+    transport.open()
+    listener.accept()[0].close()
+    transport.connect()
+    for slot in range(3):
+        transport.send(slot, 0)
+    end, waiting = time.monotonic() + 30, [listener]
+    while len(done) < 3 and time.monotonic() < end:
+        for sock in select.select(waiting, [], [], 0.0)[0]:
+            if sock is listener:
+                waiting.append(listener.accept()[0])
+            else:
+                assert sock.recv(100) == b"first"
+                sock.sendall(OK)
+        transport.poll(0.01)
+    for sock in waiting[1:]:
+        sock.close()
+    assert sorted(done) == [0, 1, 2]
+    transport.close()
 
-    def connect(address, tls):
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        peers.append(theirs)
-        return ours
 
-    monkeypatch.setattr(module, "open_stream", connect)
-    transport = WireHttp("host:1", [b"first", b"second"], 2)
-    transport.send(1, 0)
-    (peer,) = peers
-    assert peer.recv(100) == b"first"
-    transport.prepare(1)
-    assert len(peers) == 1
+def test_a_server_that_is_gone_meanwhile_ends_the_load(listener):
+    host, port = listener.getsockname()
+    transport = WireHttp(f"{host}:{port}", [b"first"], 2)
+    transport.open()
+    listener.close()
+    transport.connect()
+    with pytest.raises(ServerDiedError, match=f"{host}:{port}"):
+        transport.poll(5.0)
     transport.close()
 
 
@@ -82,7 +113,7 @@ def test_the_usual_answer_is_recognised_and_an_unusual_one_read(opened):
     for part in (OK[:10], OK[10:-1], OK[-1:]):
         peers[0].sendall(part)
         transport.poll(1.0)
-    assert log == [("done", 0)] * 3 and len(peers) == 2
+    assert log == [("done", 0)] * 3 and peers.take() == 2
 
 
 def test_an_error_is_told_in_the_servers_words(opened):
@@ -101,7 +132,7 @@ def test_a_connection_that_can_not_be_used_again_is_replaced(opened, answer):
     transport.send(0, 0)
     peers[0].sendall(answer)
     transport.poll(1.0)
-    assert log == [("done", 0)] and len(peers) == 3
+    assert log == [("done", 0)] and peers.take() == 3
     transport.send(0, 1)
     assert peers[2].recv(100).endswith(b"second")
 
@@ -114,7 +145,7 @@ def test_a_connection_that_breaks_fails_its_request_only(opened):
     peers[0].close()
     transport.poll(1.0)
     ((name, slot, status, _),) = log
-    assert (name, slot, status) == ("failed", 0, ERROR) and len(peers) == 3
+    assert (name, slot, status) == ("failed", 0, ERROR) and peers.take() == 3
 
 
 def test_an_abandoned_request_leaves_no_late_answer(opened):
@@ -125,4 +156,4 @@ def test_an_abandoned_request_leaves_no_late_answer(opened):
         peers[0].recv(100)
         peers[0].sendall(OK)
         peers[0].sendall(OK)
-    assert log == [] and len(peers) == 3
+    assert log == [] and peers.take() == 3

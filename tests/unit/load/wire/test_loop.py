@@ -27,13 +27,12 @@ class Instant:
         self.sent, self.wanted, self.count = [0] * slots, [False] * slots, count
         self.fate, self.pending, self.log, self.abandoned = fate, [], [], []
         self.closed, self.poller, self.written = False, None, [0] * slots
-        self.prepared = []
 
     def open(self):
         pass
 
-    def prepare(self, slot):
-        self.prepared.append((slot, self.clock()))
+    def connect(self):
+        self.connected = self.clock()
 
     def send(self, slot, request):
         self.sent[slot] = self.clock()
@@ -251,15 +250,21 @@ def test_a_schedule_begins_after_the_start_so_that_a_window_holds_its_first_requ
     assert samples.scheduled[0] - began > 20_000_000
 
 
-def test_an_open_loop_prepares_the_slot_that_comes_next_in_a_gap():
-    transport = Instant(9)
-    schedule = np.array([0, 0, 200_000, 400_000, 20_000_000, 40_000_000], np.int64)
-    with stepped():
-        _, generator = run(transport, 9, 6, schedule=schedule)
-    assert [slot for slot, _ in transport.log] == [0, 1, 2, 3, 4, 5]
-    prepared = [(slot, at - generator._begin_at) for slot, at in transport.prepared]
-    assert {slot for slot, at in prepared if 0 <= at < 20e6} == {4}
-    assert {slot for slot, at in prepared if 20e6 <= at < 40e6} == {5}
+@pytest.mark.parametrize("schedule", [None, np.arange(6, dtype=np.int64)])
+@pytest.mark.parametrize("told", [False, True])
+def test_a_load_connects_at_one_moment_before_it_begins(schedule, told):
+    """So do the parts of one load that several processes make: all are told the same begin."""
+    transport = Instant(2)
+    with stepped() as clock:
+        generator = WireGenerator(transport, 2, 5.0, schedule=schedule)
+        generator.start(begin := clock.now + 400_000_000 if told else 0)
+        while not transport.log:
+            time.sleep(0.001)
+        sent = clock.now
+        samples = generator.stop(5.0)
+    first = samples.sent[0]
+    assert 20e6 < first - transport.connected < 30e6 < sent
+    assert 0 <= first - begin < 1e6 or not told
 
 
 def test_what_is_due_soon_is_not_awaited_in_a_whole_tick():

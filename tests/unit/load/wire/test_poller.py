@@ -1,29 +1,11 @@
-"""Waiting on sockets, and the sockets."""
+"""Waiting on sockets."""
 
 import socket
 import time
 
 import pytest
 
-from harness.errors import ServerDiedError, ServerError
-from harness.load.wire.poller import READ, WRITE, Poller, connect
-
-
-@pytest.mark.parametrize("address", ["host", ":80", "host:http"])
-def test_what_is_no_address(address):
-    with pytest.raises(ServerError, match="not an address"):
-        connect(address)
-
-
-def test_a_connection_does_not_wait_to_fill_a_packet():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = f"127.0.0.1:{listener.getsockname()[1]}"
-        with connect(address) as sock:
-            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-            with pytest.raises(BlockingIOError):  # after a tick, not for ever
-                sock.recv(1)
-    with pytest.raises(ServerDiedError, match=address):
-        connect(address)
+from harness.load.wire.poller import READ, WRITE, Poller
 
 
 @pytest.fixture
