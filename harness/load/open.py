@@ -85,11 +85,11 @@ class OpenLoop(ThreadLoad):
     def _wait_until(self, due: int) -> bool:
         """Sleep, then spin; False when the load was stopped meanwhile."""
         left = due - SPIN_NS - time.monotonic_ns()
-        if left > 0 and self._stopping.wait(left / 1e9) and due > self._stopped:
-            return False
-        while time.monotonic_ns() < due:
+        if left > 0:
+            self._stopping.wait(left / 1e9)
+        while time.monotonic_ns() < due <= self._stopped:
             time.sleep(0)  # lets the other callers have the interpreter
-        return True
+        return due <= self._stopped
 
     def stop(self, timeout: float) -> Samples:
         """Send what was due by now and nothing more, finish it, return all as it was completed.

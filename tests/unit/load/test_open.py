@@ -126,6 +126,15 @@ def test_all_that_was_due_by_the_stop_is_answered_failed_or_shed(
     assert set(samples.status) <= ({OK, SHED} if shed else {OK})
 
 
+def test_what_was_due_right_after_the_stop_is_not_sent() -> None:
+    loop = OpenLoop(
+        Backend(lambda _: None), ["a"], np.zeros(1, np.int64), max_outstanding=1, request_timeout=1
+    )  # fmt: skip
+    assert loop._wait_until(time.monotonic_ns() + 100_000)
+    loop._stopped = time.monotonic_ns()
+    assert not loop._wait_until(loop._stopped + 100_000)
+
+
 def test_what_finds_no_caller_in_all_of_the_time_out_has_failed() -> None:
     def until_it_is_over(request: str) -> None:
         while time.monotonic_ns() < loop._stopped + 200_000_000:
