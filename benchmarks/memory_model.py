@@ -105,7 +105,8 @@ _ROW = MeasurementRow(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    runs = [ROOT / "reports" / "sample", ROOT / "tests" / "data" / "runs" / "h200-2026-11-23"]
+    kept = ROOT / "tests" / "data" / "runs"
+    runs = [ROOT / "reports" / "sample", *sorted(kept.glob("h200-*"))]
     parser.add_argument("runs", nargs="*", type=Path, default=runs)
     parser.add_argument("--simulations", type=int, default=300)
     args = parser.parse_args()

@@ -260,8 +260,8 @@ def sightings() -> list[Sighting]:
     """Everything that the committed records show."""
     found: list[Sighting] = []
     versions = sorted((ROOT / "reports" / "tensorrt-versions").glob("*/"))
-    earlier = ROOT / "tests/data/runs/h200-2026-11-23"
-    for folder in (earlier, ROOT / "reports" / "sample", *versions):
+    earlier = sorted((ROOT / "tests/data/runs").glob("h200-*"))
+    for folder in (*earlier, ROOT / "reports" / "sample", *versions):
         found += of_run(folder)
     found += [s for p in sorted((ROOT / "docs/benchmarks").glob("*.json")) for s in of_benchmark(p)]
     store = json.loads(STORE.read_text("utf-8"))

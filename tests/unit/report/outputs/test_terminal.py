@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from support.paths import SAMPLE
+from support.paths import LANES
 from support.synthetic_run import write_all_failed, write_bare, write_run
 
 from harness.report.model.context import Context, build_context
@@ -57,7 +57,7 @@ def test_a_brief_one_has_what_failed_and_the_first_sentence(cpu_run: Path) -> No
 
 def test_a_brief_one_says_how_many_points_can_not_be_believed() -> None:
     """As exit code 4 does, without which."""
-    _, said = shown(SAMPLE, brief=True).split("Left out of the ranking: ")
+    _, said = shown(LANES, brief=True).split("Left out of the ranking: ")
     assert " ".join(said.split()) == (
         "5 points failed or invalid (drifted at 4, warm-up was not over at 1)."
     )

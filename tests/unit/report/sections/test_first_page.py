@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.paths import H200, SAMPLE
+from support.paths import H200, LANES, SAMPLE
 from support.synthetic_run import Synthetic, write_all_failed, write_run
 from support.synthetic_variants import write_variants
 
@@ -53,14 +53,13 @@ def test_the_run_of_one_h200_says_what_the_last_percent_costs(h200: Context) -> 
 def test_the_sample_says_what_to_take_beyond_which_limit_and_what_is_left_out() -> None:
     sample = build_context(read_run(SAMPLE))
     page = said(sample)
-    assert page["TAKE"].startswith("tensorrt-fp16-graphs, in process · batch 64 · 4 callers")
-    assert "GPU memory 1,806 MiB → ask for 2,048 MiB" in page["TAKE"]
-    tied = "Not shown to be better than tensorrt-fp16: taken for its lower p99 latency; more rounds"
-    assert tied in page["TAKE"]
+    assert page["TAKE"].startswith("tensorrt-fp16, in process · batch 64 · 4 callers")
+    assert "GPU memory 1,804 MiB → ask for 2,048 MiB" in page["TAKE"]
+    assert "Not shown to be better than tensorrt-fp16-graphs: more rounds may" in page["TAKE"]
     first, *_, last = page["LIMIT → CHOICE"].split("p99 below ")[1:]
     assert first.startswith("1 ms: tensorrt-fp16-graphs, batch 1 · 4 callers")
     assert last.startswith("5 ms: tensorrt-fp16-graphs, batch 8 · 4 callers")
-    assert "15 of a lane's 16 CPU cores left" in page["THIS CARD"]
+    assert "15 of 16 CPU cores left" in page["THIS CARD"]
     assert (
         "“- {kind: triton, serve: tensorrt, device: cuda, precision: fp16, instances: [1, 2]}”"
         in page["THIS CARD"]
@@ -68,8 +67,19 @@ def test_the_sample_says_what_to_take_beyond_which_limit_and_what_is_left_out() 
     assert "batch 64 · 4 callers, the load to take of it)" in page["TAKE"]  # 16 callers are faster
     assert "a longer measurement.window_max lets them be judged" in page["LIMIT → CHOICE"]
     assert "Wrong outputs" not in page["BEWARE"]
+    assert "Left out: 3 points (warm-up was not over at 2, drifted at 1)" in page["BEWARE"]
+    assert subject(sample).startswith("resnet50 on 1 × NVIDIA H200 · 2026-11-30")
+
+
+def test_a_run_in_lanes_says_what_one_lane_has_and_what_decided_a_tie() -> None:
+    run = build_context(read_run(LANES))
+    page = said(run)
+    assert page["TAKE"].startswith("tensorrt-fp16-graphs, in process · batch 64 · 4 callers")
+    tied = "Not shown to be better than tensorrt-fp16: taken for its lower p99 latency; more rounds"
+    assert tied in page["TAKE"]
+    assert "15 of a lane's 16 CPU cores left" in page["THIS CARD"]
     assert "Left out: 5 points (drifted at 4, warm-up was not over at 1)" in page["BEWARE"]
-    assert subject(sample).startswith(
+    assert subject(run).startswith(
         "resnet50 on 2 × NVIDIA H200 (each measurement on one) · 2026-11-30"
     )
 
