@@ -19,7 +19,7 @@ from harness.scenario.spec.backend import BackendSettings
 
 SERVICE_S = 0.02
 HAND_OVER_S = 0.001
-"""The lock is not fair: who asks for it again at once keeps the others out, at times for seconds."""
+"""The lock is not fair: who asks again at once keeps the others out, at times for seconds."""
 
 
 class HostBoundSettings(BackendSettings):
