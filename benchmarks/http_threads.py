@@ -18,7 +18,6 @@ a second, over a window that begins when the load has run for half a second.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import tempfile
 import time
@@ -134,21 +133,15 @@ def main() -> None:
     """Measure, and write http-threads.json and .md."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--loads", type=int, default=5, help="of each way")
-    parser.add_argument("--seconds", type=float, default=1.0, help="of a window")
-    parser.add_argument("--binary", type=Path, help="perf_analyzer, where it can't be downloaded")
-    parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"))
-    parser.add_argument("--name", default="http-threads", help="of the files in --output")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of a window, 0.5 at least")
+    pa.page_options(parser, "http-threads")
     asked = parser.parse_args()
     pa.SHAPE.floats, pa.SHAPE.instances = FLOATS, 8
     pa.perf_analyzer(find(), asked.binary)
     with tempfile.TemporaryDirectory() as folder, pa.serve(Path(folder), find()) as server:
         found = measure(server, asked.loads, asked.seconds)
-    text = page(found, asked.loads)
-    asked.output.mkdir(parents=True, exist_ok=True)
-    (asked.output / f"{asked.name}.md").write_text(text)
-    raw = {way: [load._asdict() for load in loads] for way, loads in found.items()}
-    (asked.output / f"{asked.name}.json").write_text(json.dumps(raw, indent=1) + "\n")
-    print(text)
+    raw = {side: [value._asdict() for value in values] for side, values in found.items()}
+    pa.write_page(asked, page(found, asked.loads), raw)
 
 
 if __name__ == "__main__":

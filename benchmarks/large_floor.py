@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
 import re
 import socket
@@ -111,9 +110,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.5)
     parser.add_argument("--bytes", type=int, default=9_600_000)
-    parser.add_argument("--binary", type=Path, help="perf_analyzer, where it can't be downloaded")
-    parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"))
-    parser.add_argument("--name", default="large-floor", help="of the files in --output")
+    pa.page_options(parser, "large-floor")
     asked = parser.parse_args()
     pa.SHAPE.floats, pa.SHAPE.processes, pa.SHAPE.instances = asked.bytes // 4, 1, 1
     pa.perf_analyzer(find(), asked.binary)
@@ -130,12 +127,8 @@ def main() -> None:
             for side in order:
                 found[side].append(measures[side]())
             print(*(f"{side} {v[-1].latency:.0f} µs" for side, v in found.items()), flush=True)
-    text = page(found, asked.bytes, asked.rounds)
-    asked.output.mkdir(parents=True, exist_ok=True)
-    (asked.output / f"{asked.name}.md").write_text(text)
     raw = {side: [value._asdict() for value in values] for side, values in found.items()}
-    (asked.output / f"{asked.name}.json").write_text(json.dumps(raw, indent=1) + "\n")
-    print(text)
+    pa.write_page(asked, page(found, asked.bytes, asked.rounds), raw)
 
 
 if __name__ == "__main__":

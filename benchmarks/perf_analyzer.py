@@ -572,6 +572,21 @@ def command_line() -> str:
     return shlex.join([".venv/bin/python", name, *words])
 
 
+def page_options(parser: argparse.ArgumentParser, name: str) -> None:
+    """What the benchmarks beside this one take that measure on its server."""
+    parser.add_argument("--binary", type=Path, help="perf_analyzer, where it can't be downloaded")
+    parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"))
+    parser.add_argument("--name", default=name, help="of the files in --output")
+
+
+def write_page(asked: argparse.Namespace, text: str, data: object) -> None:
+    """The page and its data, where `page_options` say."""
+    asked.output.mkdir(parents=True, exist_ok=True)
+    (asked.output / f"{asked.name}.md").write_text(text)
+    (asked.output / f"{asked.name}.json").write_text(json.dumps(data, indent=1) + "\n")
+    print(text)
+
+
 def cpu_name() -> str:
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
