@@ -64,6 +64,16 @@ class Instant:
         self.closed = True
 
 
+@pytest.fixture(autouse=True)
+def no_thread_is_left():
+    """The next test may change the clock that all of them read."""
+    yield
+    for thread in threading.enumerate():
+        if thread.name == "wire":
+            thread.join(10)
+            assert not thread.is_alive()
+
+
 class Stepped:
     """A clock on which each look takes 20 µs and a sleep its length, however busy the machine."""
 
