@@ -31,7 +31,6 @@ import perf_analyzer as pa
 from harness.load.wire import http as wire
 from harness.load.wire.generator import run
 from harness.load.wire.plan import Plan
-from harness.load.wire.requests import http_request
 from harness.load.wire.sockets import connect
 from harness.triton.server.install import find
 from harness.triton.server.process import TritonServer
@@ -66,10 +65,10 @@ def ours(server: TritonServer, request: bytes, processes: int, seconds: float) -
     time.sleep(SETTLE_S)
     threads, done = pa.threads_ns(server.pid), generator.completed()
     time.sleep(seconds)
-    used = [ns - threads.get(t, 0) for t, ns in pa.threads_ns(server.pid).items()]
+    share = pa.busiest(threads, pa.threads_ns(server.pid))
     rate = (generator.completed() - done) / seconds
     generator.stop(30.0)
-    return Load(max(used) / sum(used), rate)
+    return Load(share, rate)
 
 
 def apart(server: TritonServer, request: bytes, seconds: float) -> Load:
@@ -90,11 +89,7 @@ def theirs(meter: pa.Meter, seconds: float) -> Load:
 
 def measure(server: TritonServer, loads: int, seconds: float) -> dict[str, list[Load]]:
     """All ways in turn, so many times."""
-    from tritonclient.http import InferInput
-
-    tensor = InferInput("INPUT0", [1, FLOATS], "FP32")
-    tensor.set_data_from_numpy(np.random.default_rng(0).random((1, FLOATS), np.float32))
-    request, meter = http_request(server.http, pa.MODEL, [tensor]), pa.Meter(server)
+    request, meter = pa.random_request(server.http, FLOATS), pa.Meter(server)
     ways: dict[str, Callable[[], Load]] = {
         "at once": lambda: ours(server, request, 1, seconds),
         "at once, four processes": lambda: ours(server, request, 4, seconds),

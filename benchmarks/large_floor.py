@@ -25,7 +25,6 @@ from typing import NamedTuple
 import numpy as np
 import perf_analyzer as pa
 
-from harness.load.wire.requests import http_request
 from harness.triton.server.install import find
 
 SIDES = ("wire client", "perf_analyzer", "bare socket")
@@ -40,11 +39,7 @@ class Measured(NamedTuple):
 
 def bare(where: str, floats: int, seconds: float) -> Measured:
     """The bare socket; its first fifth of requests is left out."""
-    from tritonclient.http import InferInput
-
-    tensor = InferInput("INPUT0", [1, floats], "FP32")
-    tensor.set_data_from_numpy(np.random.default_rng(0).random((1, floats), np.float32))
-    request = memoryview(http_request(where, pa.MODEL, [tensor]))
+    request = memoryview(pa.random_request(where, floats))
     host, _, port = where.partition(":")
     buffer, times = memoryview(bytearray(len(request) + 4096)), []
     with socket.create_connection((host, int(port))) as connection:

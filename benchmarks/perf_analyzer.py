@@ -219,6 +219,12 @@ def threads_ns(pid: int) -> dict[str, int]:
     return found
 
 
+def busiest(before: dict[str, int], after: dict[str, int]) -> float:
+    """Of what a process's threads used between two `threads_ns`, the share of the busiest."""
+    used = [ns - before.get(thread, 0) for thread, ns in after.items()]
+    return max(used) / sum(used)
+
+
 def cpu_ns(pid: int) -> int:
     """CPU time of all threads of a process, to the nanosecond."""
     return sum(threads_ns(pid).values())
@@ -273,7 +279,7 @@ class Meter:
             begin = self.read(process.pid)
             time.sleep(seconds)
             end = self.read(process.pid)
-            used = [ns - threads.get(t, 0) for t, ns in threads_ns(self.server.pid).items()]
+            share = busiest(threads, threads_ns(self.server.pid))
         except (FileNotFoundError, psutil.NoSuchProcess):
             reader.join()
             raise FailedError(f"{command[0]} ended early: {out[0]}") from None
@@ -286,8 +292,19 @@ class Meter:
             "cpu": client / count / 1e3,
             "server_cpu": server / count / 1e3,
             "foreign": max(0.0, busy - client - server) / wall,
-            "busiest": max(used) / sum(used),
+            "busiest": share,
         }
+
+
+def random_request(where: str, floats: int) -> bytes:
+    """An HTTP request of random values for the model on the server at `where`."""
+    from tritonclient.http import InferInput
+
+    from harness.load.wire.requests import http_request
+
+    tensor = InferInput("INPUT0", [1, floats], "FP32")
+    tensor.set_data_from_numpy(np.random.default_rng(0).random((1, floats), np.float32))
+    return http_request(where, MODEL, [tensor])
 
 
 def address(server: TritonServer, protocol: str) -> str:

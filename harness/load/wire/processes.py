@@ -19,14 +19,13 @@ import numpy as np
 
 from harness.errors import WorkerDiedError, from_reason
 from harness.load.wire.helper import READY, ROW, loads, pack
+from harness.load.wire.loop import LEAD_NS
 from harness.load.wire.plan import Order, Plan, Rest, split
 from harness.results.samples import MORE_COLUMNS, Int64, Samples
 from harness.system.child import Child
 from harness.system.credentials import known
 from harness.system.files import reserve
 
-LEAD_NS = 50_000_000
-"""From the last "ready" to the common start."""
 PATIENCE_S = 60.0
 """How long a helper may take to connect, or to save its samples."""
 LAST_WORDS_S = 1.0
