@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from support.ports import free_port
 from support.stress import loaded, plan_of
 
 from harness.errors import DeadlineError, ServerError, UsageError
@@ -20,7 +21,7 @@ def test_errors_keep_their_class() -> None:
 
 def test_a_worker_of_another_scenario_is_told_so(tmp_path: Path) -> None:
     scenario = loaded(tmp_path)
-    address, refused = "127.0.0.1:45557", []
+    address, refused = f"127.0.0.1:{free_port()}", []
 
     def join() -> None:
         with pytest.raises(UsageError, match="another one than the master's") as info:
@@ -43,7 +44,7 @@ def test_a_worker_of_another_scenario_is_told_so(tmp_path: Path) -> None:
 
 
 def test_a_master_whose_workers_stay_away_says_how_many_there_are(tmp_path: Path) -> None:
-    where = Where(2, master="127.0.0.1:45558", join_s=0.1)
+    where = Where(2, master=f"127.0.0.1:{free_port()}", join_s=0.1)
     with (
         Generator(
             plan_of(loaded(tmp_path), 2), [], where,
