@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from harness.load.wire.http1 import ProtocolError, Response
 from harness.load.wire.poller import BUFFER, BURST, DONTWAIT, TICK_S, WRITE, Poller
-from harness.load.wire.sockets import connect, connect_at_once
+from harness.load.wire.sockets import connect, connect_at_once, told
 from harness.load.wire.tls import Stream, open_stream
 from harness.load.wire.transport import Transport
 from harness.results.samples import ERROR
@@ -41,10 +41,10 @@ class WireHttp(Transport):
         ServerDiedError.
         """
         if self.tls is None:
-            with connect(self.address) as tried:
+            with connect(self.address) as tried, told(self.address):
                 self._peer = tried.family, tried.getpeername()
-                return
-        self._take(open_stream(self.address, self.tls) for _ in range(self._slots))
+        else:
+            self._take(open_stream(self.address, self.tls) for _ in range(self._slots))
 
     def connect(self) -> None:
         """Without TLS, connect every slot at once.

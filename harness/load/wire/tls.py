@@ -8,8 +8,7 @@ import ssl
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from harness.errors import ServerDiedError
-from harness.load.wire.sockets import CONNECT_TIMEOUT_S, connect
+from harness.load.wire.sockets import CONNECT_TIMEOUT_S, connect, told
 from harness.system.network import Tls, split_address
 from harness.system.tls import ssl_context
 
@@ -87,13 +86,11 @@ def open_stream(address: str, tls: Tls | None, protocol: str = "http/1.1") -> St
     if tls is None:
         return plain
     try:
-        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, bytes(16))
-        plain.settimeout(CONNECT_TIMEOUT_S)
-        host = split_address(address)[0]
-        return TlsStream(_context(tls, protocol).wrap_socket(plain, server_hostname=host))
-    except OSError as error:
-        plain.close()
-        raise ServerDiedError(f"no TLS connection to the server at {address}: {error}") from error
+        with told(address, "TLS connection"):
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, bytes(16))
+            plain.settimeout(CONNECT_TIMEOUT_S)
+            host = split_address(address)[0]
+            return TlsStream(_context(tls, protocol).wrap_socket(plain, server_hostname=host))
     except BaseException:
         plain.close()
         raise

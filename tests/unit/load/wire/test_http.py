@@ -7,6 +7,7 @@ import time
 import pytest
 
 from harness.errors import ServerDiedError
+from harness.load.wire import sockets
 from harness.load.wire.http import WireHttp
 from harness.results.samples import ERROR
 
@@ -52,6 +53,17 @@ def opened(listener):
     transport.close()
     for peer in peers:
         peer.close()
+
+
+def test_a_server_that_hangs_up_before_it_is_asked_is_named(listener, monkeypatch):
+    def after_a_reset(sock, made=sockets._set):
+        listener.close()  # with what it did not accept: a reset
+        return made(sock)
+
+    monkeypatch.setattr(sockets, "_set", after_a_reset)
+    address = f"127.0.0.1:{listener.getsockname()[1]}"
+    with pytest.raises(ServerDiedError, match=f"no connection to the server at {address}"):
+        WireHttp(address, [b"first"], 1).open()
 
 
 def test_each_slot_has_its_connection(opened):
