@@ -21,13 +21,12 @@ folder=${2:?usage: sbatch shards.sh SCENARIO FOLDER}
 mkdir -p "$folder"
 
 # SLURM sends TERM to this script two minutes before the end: the harness writes what it has
+trap '[ -n "${!:-}" ] || exit 143; kill -TERM "$!" || true' TERM
 harness run "$scenario" --shard auto --output "$folder/shard-$SLURM_ARRAY_TASK_ID" --no-report &
-child=$!
-trap 'kill -TERM "$child"' TERM
 code=0
-wait "$child" || code=$?
-if [ "$code" -gt 128 ] && kill -0 "$child" 2>/dev/null; then # the trap ended the first wait
+wait "$!" || code=$?
+if [ "$code" -eq 143 ]; then # the trap ended the first wait
   code=0
-  wait "$child" || code=$?
+  wait "$!" || code=$?
 fi
 exit "$code"

@@ -128,11 +128,21 @@ def words(parts: dict[tuple[str, str], Any]) -> list[str]:
     return [*found["command"], *found["args"]]
 
 
+def of_system(parts: dict[tuple[str, str], Any], system: str) -> list[str]:
+    """Words whose third is the script."""
+    return ["bash", "-c", SLURM.read_text("utf-8"), "bash"] if system == "SLURM" else words(parts)
+
+
+@pytest.mark.parametrize("stalls", [False, True])
 @pytest.mark.parametrize("system", ["SLURM", "Kubernetes"])
 def test_a_task_that_is_to_end_lets_the_harness_write_what_it_has(
-    parts: dict[tuple[str, str], Any], tmp_path: Path, system: str
+    parts: dict[tuple[str, str], Any], tmp_path: Path, system: str, stalls: bool
 ) -> None:
-    argv = ["bash", str(SLURM)] if system == "SLURM" else words(parts)
+    """Also where it is told so before it waits."""
+    argv = of_system(parts, system)
+    if stalls:
+        assert argv[2].count(" &\n") == 1
+        argv[2] = argv[2].replace(" &\n", " &\nsleep 1\n")
     task = started(tmp_path, waits=True, argv=argv)
     deadline = time.monotonic() + 20
     while not (tmp_path / "args").exists():
@@ -140,6 +150,16 @@ def test_a_task_that_is_to_end_lets_the_harness_write_what_it_has(
         time.sleep(0.05)
     task.send_signal(signal.SIGTERM)
     assert task.wait(20) == 130
+
+
+@pytest.mark.parametrize("system", ["SLURM", "Kubernetes"])
+def test_a_task_that_is_to_end_before_it_begins_measures_nothing(
+    parts: dict[tuple[str, str], Any], tmp_path: Path, system: str
+) -> None:
+    argv = of_system(parts, system)
+    argv[2] = re.sub(r"^harness run", "kill -TERM $$\nharness run", argv[2], flags=re.M)
+    assert started(tmp_path, waits=False, argv=argv).wait(20) == 143
+    assert not (tmp_path / "args").exists()
 
 
 # -------------------------------------------------------------------------------------------- Ray
