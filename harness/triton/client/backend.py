@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Self
 
 from harness.backends.base import Backend, BackendContext, Caller, LoadCost
@@ -65,7 +66,8 @@ class TritonBackend(Backend[TritonRequest, TritonReply]):
 
         The seconds are those of connecting and checking: the server loaded the model before.
         """
-        self._connection = connection = connect(self.spec.protocol, self.target)
+        patient = replace(self.target, timeout=max(self.target.timeout, common.SETUP_S))
+        self._connection = connection = connect(self.spec.protocol, patient)
         began = time.monotonic()
         self._description = found = connection.describe()
         if self.context.model.inputs:
@@ -203,7 +205,7 @@ def connect(protocol: str, target: ServerTarget) -> Connection:
 
 def fetch(
     protocol: str, url: str, name: str, access: Access = PLAIN,
-    timeout: float = common.CONNECT_S * 5, version: str = "",
+    timeout: float = common.SETUP_S, version: str = "",
 ) -> Description:  # fmt: skip
     """What the server at `url` says about a model. Raises ServerError."""
     target = ServerTarget(url, name, timeout, access=access, version=version)

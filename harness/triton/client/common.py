@@ -21,6 +21,8 @@ from harness.triton.metadata import Description, is_short
 
 CONNECT_S = 2.0
 """How long the probe of a broken connection waits to be refused."""
+SETUP_S = 10.0
+"""How long the calls for everything but requests may take together, at least."""
 
 
 @dataclass(frozen=True, slots=True)

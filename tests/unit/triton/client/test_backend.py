@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
@@ -12,7 +13,7 @@ import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from harness.backends.base import BackendContext, ServerAddress, run_once
-from harness.errors import ServerError
+from harness.errors import DeadlineError, ServerError
 from harness.load.wire.generator import plan_for
 from harness.models.tensors import PreparedModel, TensorSpec
 from harness.triton.client.backend import TritonBackend
@@ -25,6 +26,8 @@ class Echo(service_pb2_grpc.GRPCInferenceServiceServicer):
     """One model, `m`: y [batch] has the first column of x [batch, 3] at most 4 of a batch."""
 
     ready = True
+    seconds = 0.0
+    """What it takes over what is asked, and over an inference."""
     asked: ClassVar[set[str]] = set()
     """The versions that requests were for."""
 
@@ -39,6 +42,7 @@ class Echo(service_pb2_grpc.GRPCInferenceServiceServicer):
         return service_pb2.ServerMetadataResponse(name="echo", version="2.0")
 
     def ModelMetadata(self, request: Any, context: Any) -> Any:
+        time.sleep(self.seconds)
         answer = service_pb2.ModelMetadataResponse(name=request.name, versions=["1", "2"])
         answer.inputs.add(name="x", datatype="FP32", shape=[-1, 3])
         answer.outputs.add(name="y", datatype="FP32", shape=[-1, 1])
@@ -58,6 +62,7 @@ class Echo(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     def ModelInfer(self, request: Any, context: Any) -> Any:
         self.asked.add(request.model_version)
+        time.sleep(self.seconds)
         x = np.frombuffer(request.raw_input_contents[0], np.float32).reshape(-1, 3)
         answer = service_pb2.ModelInferResponse(model_name="m")
         answer.outputs.add(name="y", datatype="FP32", shape=[len(x), 1])
@@ -76,13 +81,15 @@ def echo() -> Iterator[tuple[Echo, str]]:
 
 
 def backend(
-    address: str, inputs: tuple[TensorSpec, ...] = (X,), name: str = "m", **keys: Any
-) -> TritonBackend:
+    address: str, inputs: tuple[TensorSpec, ...] = (X,), name: str = "m",
+    request_timeout: float = 30.0, **keys: Any
+) -> TritonBackend:  # fmt: skip
     spec = TritonSettings.model_validate(
         {"kind": "triton", "protocol": "grpc", "name": "t", **keys}
     )
     model = PreparedModel(name, {}, "", inputs, (TensorSpec("y", "float32", ("batch",)),))
-    return TritonBackend(spec, BackendContext(model, server=ServerAddress(grpc=address)))
+    where = ServerAddress(grpc=address)
+    return TritonBackend(spec, BackendContext(model, request_timeout, where))
 
 
 def test_what_loading_tells(echo: tuple[Echo, str]) -> None:
@@ -107,6 +114,16 @@ def test_a_request_there_and_back(echo: tuple[Echo, str]) -> None:
         with pytest.raises(ServerError, match="batch 5 is more than the max_batch_size 4"):
             opened.prepare({"x": np.zeros((5, 3), np.float32)})
     assert outputs["y"].tolist() == [0.0, 3.0]
+
+
+def test_the_limit_of_a_request_is_not_that_of_asking_about_the_model(
+    echo: tuple[Echo, str],
+) -> None:
+    echo[0].seconds = 0.5
+    with backend(echo[1], request_timeout=0.2) as opened:
+        opened.load()
+        with pytest.raises(DeadlineError, match=r"within 0\.2 s"):
+            run_once(opened, {"x": np.zeros((1, 3), np.float32)})
 
 
 def test_the_version_that_is_asked_for_is_the_one_that_answers(echo: tuple[Echo, str]) -> None:
