@@ -118,31 +118,25 @@ def _measure(
     work: _Work, store: RunStore, manifest: Mapping[str, object], watch: Watch
 ) -> Ended:  # fmt: skip
     """Have the lanes measure, and make one run of what they have."""
-    directory, interrupted = store.path, False
+    directory = store.path
     more: list[JournalLine] = []
     with store, Interruption() as interruption, watch as observer:
-        interruption.armed = True
-        try:
+        with interruption.during():
             more += _turns(work, directory, observer, interruption.check)
-        except KeyboardInterrupt:
-            interrupted = True
-        interruption.armed = False
-        lanes = () if interrupted else work.lanes
+        lanes = () if interruption.early else work.lanes
         list_ = directory / LANES / LIST
-        with Crew(lanes, directory, work.arguments, work.part, list_) as crew:
-            interruption.armed = True
-            try:
-                _follow(crew, work, observer, interruption)
-            except KeyboardInterrupt:
-                interrupted = True
-            interruption.armed = False
-        if not interrupted:
+        with (
+            Crew(lanes, directory, work.arguments, work.part, list_) as crew,
+            interruption.during(),
+        ):
+            _follow(crew, work, observer, interruption)
+        if not interruption.early:
             failures = _unfinished(work, directory, crew)
             for line in failures:
                 observer(line)
             more += failures
-        _join(store, manifest, more, over=not interrupted)
-    return Ended(directory, interrupted)
+        _join(store, manifest, more, over=not interruption.early)
+    return Ended(directory, interruption.early)
 
 
 def _turns(

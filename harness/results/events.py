@@ -52,23 +52,19 @@ class Note(Line):
 
 
 @dataclass(frozen=True, slots=True)
-class MeasuredAgain(Line):
+class MeasuredAgain(rows.PointLine):
     """What steers a search, and whose measurement was doubtful: a rate, or a config's point."""
 
     EVENT = "measured_again"
-    point: str
-    round: int
     flags: tuple[str, ...] = ()
     """Of the measurement that was dropped."""
 
 
 @dataclass(frozen=True, slots=True)
-class Discarded(Line):
+class Discarded(rows.PointLine):
     """The measurement that a session opens with: it is cold, and counts nowhere."""
 
     EVENT = "discarded"
-    point: str
-    round: int
     requests: int
     throughput: float
     """Inferences a second."""
@@ -214,12 +210,10 @@ class SessionStarted(Line):
 
 
 @dataclass(frozen=True, slots=True)
-class PointStarted(Line):
+class PointStarted(rows.PointLine):
     """A point is being measured."""
 
     EVENT = "point"
-    point: str
-    round: int
 
 
 @dataclass(frozen=True, slots=True)

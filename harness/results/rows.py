@@ -18,6 +18,14 @@ PERCENTILES = ("p50", "p90", "p95", "p99", "p999")
 
 
 @dataclass(frozen=True, slots=True)
+class PointLine(Line):
+    """A line about one point in one round."""
+
+    point: str
+    round: of.Count
+
+
+@dataclass(frozen=True, slots=True)
 class ArtifactRow(Line):
     """A file that was made or found: an ONNX export, weights, an engine. Feeds the size table."""
 
@@ -96,12 +104,10 @@ class ParityRow(Line):
 
 
 @dataclass(frozen=True, slots=True)
-class MeasurementRow(Line):
+class MeasurementRow(PointLine):
     """One point in one round."""
 
     EVENT = "measurement"
-    point: str
-    round: of.Count
     backend: str
     config: str
     batch_size: of.Size
@@ -201,12 +207,10 @@ class CeilingRow(Line):
 
 
 @dataclass(frozen=True, slots=True)
-class FailureRow(Line):
+class FailureRow(PointLine):
     """A point that could not be measured in one round, and why."""
 
     EVENT = "failure"
-    point: str
-    round: of.Count
     backend: str
     reason: str
     """`reason` of the exception: see `harness.errors`."""
@@ -217,13 +221,14 @@ class FailureRow(Line):
 
 
 @dataclass(frozen=True, slots=True)
-class CapacityRow(Line):
-    """What a search for the capacity found in one round (`harness.run.capacity`)."""
+class CapacityRow(PointLine):
+    """What a search for the capacity found in one round (`harness.run.capacity`).
+
+    The point is the searched one, e.g. `fake/b1/find_capacity`; the rates tried are points of their
+    own.
+    """
 
     EVENT = "capacity"
-    point: str
-    """The searched point, e.g. `fake/b1/find_capacity`; the rates tried are points of their own."""
-    round: of.Count
     backend: str
     config: str
     batch_size: of.Size

@@ -128,28 +128,17 @@ def _measure(
     scenario: Scenario, base: Path, store: RunStore, done: RunData | None, watch: Watch,
     extra: Extra | None, shard: Shard,
 ) -> Ended:  # fmt: skip
-    interrupted = False
     with store, Interruption() as interruption, temporary_folder():
         store.append(RunResumed(utc_now()) if done else RunStarted(utc_now()))
-        try:
-            interruption.armed = True
-            with watch as observer:
-                for text in done.damage if done else ():
-                    store.append(note := Note(text))
-                    observer(note)
-                paths = _paths(scenario, base, store, done, observer)
-                Orchestrator(
-                    scenario, store, paths, observer, done, interruption.check, extra, shard
-                ).run()
-            interruption.armed = False
-        except KeyboardInterrupt:
-            interrupted = True
-        except Exception:
-            if not interruption.asked:
-                raise
-            interrupted = True
-        store.append(RunEnded("interrupted" if interrupted else "complete", utc_now()))
-    return Ended(store.path, interrupted)
+        with interruption.during(), watch as observer:
+            for text in done.damage if done else ():
+                store.append(note := Note(text))
+                observer(note)
+            paths = _paths(scenario, base, store, done, observer)
+            check = interruption.check
+            Orchestrator(scenario, store, paths, observer, done, check, extra, shard).run()
+        store.append(RunEnded("interrupted" if interruption.early else "complete", utc_now()))
+    return Ended(store.path, interruption.early)
 
 
 def _paths(

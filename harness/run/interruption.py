@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 import traceback
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any, Self
 
@@ -22,12 +24,29 @@ class Interruption:
         self.asked = False
         self.armed = False
         """Whether a signal may raise; else it is only noted."""
+        self.early = False
+        """Whether something ended early for it."""
         self._old: dict[int, Any] = {}
 
     def check(self) -> None:
         """Raise KeyboardInterrupt if the run is to end."""
         if self.asked and self.armed:
             raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def during(self) -> Iterator[None]:
+        """What is begun here may be interrupted. Then it ends early, and nothing is raised; what
+        else goes wrong while it ends is not raised either.
+        """
+        try:
+            self.armed = True
+            yield
+        except (KeyboardInterrupt, Exception) as error:
+            if isinstance(error, Exception) and not self.asked:
+                raise
+            self.early = True
+        finally:
+            self.armed = False
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         again, self.asked = self.asked, True

@@ -87,7 +87,8 @@ def grid(spec: ServedSettings, largest_batch: int | None = None) -> list[Config]
     rest = []
     for place in places:
         chosen = [(axis.key, axis.values[i]) for axis, i in zip(found, place, strict=True)]
-        name = _join(axis.labels[i] for axis, i in zip(found, place, strict=True))
+        labels = (axis.labels[i] for axis, i in zip(found, place, strict=True))
+        name = "-".join(filter(None, labels)) or "nodyn"
         rest.append(Config(name, _with(spec, chosen), place))
     same = next((c for c in rest if _same(c.spec, default, largest_batch)), None)
     first = Config(DEFAULT_CONFIG, default, same.place if same else None)
@@ -132,10 +133,6 @@ def _batching_label(value: bool | Batching) -> str:
 def _plain(text: str) -> str:
     """The text in characters that a name may have."""
     return re.sub(r"[^A-Za-z0-9_.+]", "_", text)
-
-
-def _join(labels: Iterable[str]) -> str:
-    return "-".join(filter(None, labels)) or "nodyn"
 
 
 def _with(spec: ServedSettings, chosen: Sequence[tuple[str, object]]) -> ServedSettings:

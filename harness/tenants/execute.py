@@ -77,26 +77,17 @@ def resume(
 def _measure(
     scenario: Scenario, base: Path, store: RunStore, done: RunData | None, watch: Watch
 ) -> Ended:
-    sharing, interrupted = scenario.sharing, False
+    sharing = scenario.sharing
     assert sharing is not None
     with store, Interruption() as interruption, temporary_folder():
         store.append(RunResumed(utc_now()) if done else RunStarted(utc_now()))
-        try:
-            interruption.armed = True
-            with watch as observer:
-                state = RunState(store, observer, done, interruption.check)
-                for text in done.damage if done else ():
-                    state.note(text)
-                _Measuring(scenario, sharing, base, state).go()
-            interruption.armed = False
-        except KeyboardInterrupt:
-            interrupted = True
-        except Exception:
-            if not interruption.asked:
-                raise
-            interrupted = True
-        store.append(RunEnded("interrupted" if interrupted else "complete", utc_now()))
-    return Ended(store.path, interrupted)
+        with interruption.during(), watch as observer:
+            state = RunState(store, observer, done, interruption.check)
+            for text in done.damage if done else ():
+                state.note(text)
+            _Measuring(scenario, sharing, base, state).go()
+        store.append(RunEnded("interrupted" if interruption.early else "complete", utc_now()))
+    return Ended(store.path, interruption.early)
 
 
 class _Measuring:

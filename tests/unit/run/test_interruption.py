@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import signal
@@ -37,6 +38,29 @@ def test_a_signal_is_an_interrupt_and_handlers_come_back(number: signal.Signals)
         assert interruption.asked
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+def test_what_is_interrupted_ends_early_and_nothing_is_raised() -> None:
+    with Interruption() as interruption:
+        with interruption.during():
+            assert interruption.armed
+        assert not interruption.early and not interruption.armed
+        with pytest.raises(OSError, match="of its own"), interruption.during():
+            raise OSError("of its own")
+        assert not interruption.early
+        with interruption.during():
+            os.kill(os.getpid(), signal.SIGINT)
+            raise AssertionError("it was not interrupted")
+        assert interruption.early and not interruption.armed
+        os.kill(os.getpid(), signal.SIGINT)  # only noted
+
+
+def test_what_fails_because_of_an_interrupt_is_one() -> None:
+    with Interruption() as interruption, interruption.during():
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+        raise OSError("the pipe was closed")
+    assert interruption.early
 
 
 def test_an_interrupt_that_was_swallowed_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
