@@ -175,7 +175,8 @@ class Orchestrator:
         """Measure `points` until they are done or the session breaks; what is left to do."""
         left = list(points)
         with self._measuring(this, spec, config, stem, left, shared) as measurement:
-            while left and measurement is not None and measurement.session.alive:
+            # one at least: what ends whenever it was opened would be opened for ever
+            while left and measurement and (measurement.session.alive or left == points):
                 self._measure(measurement, left[0])
                 del left[0]
         return left
@@ -296,8 +297,6 @@ class Orchestrator:
         from harness.search.best_config import write_best
 
         try:
-            best = write_best(read_run(self._store.path), own=True)
+            self._state.add(write_best(read_run(self._store.path), own=True))
         except (HarnessError, OSError) as error:
             self._state.note(f"the best config was not written: {error}")
-            return
-        self._state.add(best)

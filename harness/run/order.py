@@ -28,9 +28,6 @@ def balanced(items: Sequence[T], round_: int, seed: str) -> list[T]:
     cast = Random(seed).sample(items, count)
     cycle, turn = divmod(round_, count)
     shift = Random(f"{seed}/{cycle}").sample(range(count), count)[turn]
-    return [cast[(place + shift) % count] for place in _zigzag(count)]
-
-
-def _zigzag(count: int) -> list[int]:
-    """0, 1, n − 1, 2, n − 2, …: for even n its steps are all different modulo n."""
-    return [(i + 1) // 2 if i % 2 else -(i // 2) % count for i in range(count)]
+    # 0, 1, n − 1, 2, n − 2, …: for even n its steps are all different modulo n
+    zigzag = ((i + 1) // 2 if i % 2 else -(i // 2) for i in range(count))
+    return [cast[(place + shift) % count] for place in zigzag]

@@ -51,6 +51,8 @@ class PointMeasurement:
             self.state.fail(point, self.round_, error, self.log)
         else:
             self.state.add_result(row)
+            if not self.session.alive:
+                self.state.note(f"after {point.id} its server or worker was gone: see {self.log}")
 
     def discard(self, point: Point) -> bool:
         """Measure what counts nowhere: fresh processes are cold. False where `point` then failed.

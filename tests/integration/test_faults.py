@@ -1,22 +1,19 @@
 """Every fault, provoked for real: recorded on its point with its reason while the rest goes on."""
 
 import fcntl
-import json
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from itertools import takewhile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from support.paths import DATA
+from support.run_events import events_until
 from support.small_disk import mounted
 from support.small_memory import limited
 from support.tiny_onnx import tiny_onnx
@@ -191,114 +188,6 @@ def test_a_missing_package_is_named_with_its_fix(tmp_path: Path) -> None:
     assert result.returncode == 3
 
 
-TRITON = """
-scenario: triton-faults
-model:
-  name: small
-  source: {{onnx: tiny.onnx}}
-backends:
-  - {{kind: triton, protocol: http, serve: onnxruntime{server}}}
-load: {{batch_sizes: [1, 2], concurrency: [1, 2]}}
-measurement: {{profile: quick, rounds: 1, warmup: 50ms, warmup_requests: 2, window: {window},
-              window_requests: 11, window_max: 10s, request_timeout: 5s}}
-"""
-
-
-@pytest.fixture
-def triton_run(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    tiny_onnx(tmp_path / "tiny.onnx")
-    started: list[subprocess.Popen[str]] = []
-
-    def start(window: str, server: str = "") -> subprocess.Popen[str]:
-        (tmp_path / "s.yaml").write_text(TRITON.format(window=window, server=server))
-        process = subprocess.Popen(
-            [sys.executable, "-m", "harness", "run", "s.yaml", "--output", "run", "--json",
-             "--no-report"],
-            cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
-
-
-def events_until(process: subprocess.Popen[str], event: str) -> dict[str, Any]:
-    assert process.stdout is not None
-    for line in process.stdout:
-        found: dict[str, Any] = json.loads(line)
-        if found["event"] == event:
-            return found
-    assert process.stderr is not None
-    raise AssertionError(f"no {event}: {process.stderr.read()}")
-
-
-def descendants(pid: int, name: str) -> list[psutil.Process]:
-    return [p for p in psutil.Process(pid).children(recursive=True) if name in p.name()]
-
-
-def server_struck(
-    process: subprocess.Popen[str], strike: Callable[[psutil.Process], None]
-) -> tuple[str, psutil.Process, str, str]:
-    """Strike the server in the first point, or a later one if that takes its time, and wait for the
-    run's end.
-
-    The point, the server, and what the run wrote since to stdout and to stderr.
-    """
-    victim = events_until(process, "point")["point"]
-    events_until(process, "progress")
-    (server,) = descendants(process.pid, "tritonserver")
-    strike(server)
-    rest, errors = process.communicate(timeout=200)
-    told = map(json.loads, rest.splitlines())
-    for event in takewhile(lambda event: event["event"] != "failure", told):
-        victim = event["point"] if event["event"] == "point" else victim
-    return victim, server, rest, errors
-
-
-@pytest.mark.triton
-def test_a_killed_server_is_recorded_and_started_again(
-    tmp_path: Path, triton_run: Callable[..., subprocess.Popen[str]]
-) -> None:
-    process = triton_run("1s")
-    victim, _, rest, errors = server_struck(process, psutil.Process.kill)
-    run = read_run(tmp_path / "run")
-    assert [(f.point, f.reason) for f in run.failures] == [(victim, "server_died")], errors
-    assert "SIGKILL" in run.failures[0].message
-    assert len(run.measurements) == 3
-    assert process.returncode == 1
-    assert json.loads(rest.splitlines()[-1])["event"] == "finished"
-
-
-@pytest.mark.triton
-def test_a_stopped_server_is_recorded_and_another_is_started(
-    tmp_path: Path, triton_run: Callable[..., subprocess.Popen[str]]
-) -> None:
-    victim, server, rest, errors = server_struck(triton_run("1s"), psutil.Process.suspend)
-    run = read_run(tmp_path / "run")
-    assert [(f.point, f.reason) for f in run.failures] == [(victim, "server_died")], (errors, rest)
-    assert "the Triton server was stopped by a signal such as SIGSTOP" in run.failures[0].message
-    assert len(run.measurements) == 3
-    assert not psutil.pid_exists(server.pid)
-
-
-@pytest.mark.triton
-def test_a_port_in_use_is_said(
-    tmp_path: Path, triton_run: Callable[..., subprocess.Popen[str]]
-) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        process = triton_run("100ms", f", server: {{http_port: {port}}}")
-        process.communicate(timeout=200)
-    run = read_run(tmp_path / "run")
-    assert {f.reason for f in run.failures} == {"port_in_use"}
-    assert len({f.point for f in run.failures}) == 4
-    assert f"port {port}" in run.failures[0].message
-    assert process.returncode == 3
-
-
 FAKE = """
 scenario: kill
 model: {name: nothing, source: {fake: {}}}
@@ -353,40 +242,6 @@ def test_kill_9_loses_no_finished_measurement_and_resume_finishes(
     assert after.measurements[: len(before)] == before
     assert len(after.measurements) == len({(m.point, m.round) for m in after.measurements}) == 16
     assert after.complete
-
-
-@pytest.mark.slow
-@pytest.mark.triton
-def test_kill_9_leaves_nothing_in_the_temporary_folder(
-    tmp_path: Path,
-    triton_run: Callable[..., subprocess.Popen[str]],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    place = tmp_path / "tmp"
-    place.mkdir()
-    monkeypatch.setenv("TMPDIR", str(place))
-    for sort in ("tmp*", "wire-*"):  # the built-in server's answer, and the wire helpers'
-        process = triton_run("9s", ", client_processes: 2")
-        end = time.monotonic() + 120
-        while not any(place.glob(f"*/{sort}")):
-            assert process.poll() is None and time.monotonic() < end, sort
-            time.sleep(0.005)
-        process.kill()
-        process.wait()
-        end = time.monotonic() + 30
-        while any(place.glob("harness-*")) or any(of(p, place) for p in psutil.process_iter()):
-            assert time.monotonic() < end, (sort, [*place.rglob("*")])
-            time.sleep(0.1)
-        assert not any(place.iterdir())
-        shutil.rmtree(tmp_path / "run")
-
-
-def of(process: psutil.Process, temporary: Path) -> bool:
-    """Whether a process has its temporary files there."""
-    try:
-        return process.environ().get("TMPDIR", "").startswith(str(temporary))
-    except psutil.Error:
-        return False
 
 
 def test_ctrl_c_ends_cleanly_with_a_partial_report(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from harness.report.model import blocks
 from harness.report.model.columns import point_columns
 from harness.report.model.context import Context
 from harness.report.model.decision import Decision, finite
-from harness.report.model.labels import counted, load_label
+from harness.report.model.labels import counted, short_load
 from harness.report.model.numbers import both_text
 from harness.report.sections.points import metric_cell
 from harness.scenario.metrics import METRICS, latency_name
@@ -37,7 +37,7 @@ def first_chart(context: Context, found: Decision) -> blocks.Chart | None:
     for place, path in enumerate(paths):
         for name in dict.fromkeys(map(context.name, path)):
             line = _dots(name, context.colors[name], path, found.percentile)
-            texts = tuple(f"b{r.batch_size}/c{load_label(r)}" for r in path if place == 0)
+            texts = tuple(f"b{r.batch_size}/{short_load(r)}" for r in path if place == 0)
             lines.append(replace(line, marker=place, texts=texts))
     return blocks.Chart(
         "first", "Throughput against tail latency", tail.with_unit, rate.heading,

@@ -28,7 +28,7 @@ from harness.report.model.blocks import (
 from harness.report.model.columns import Columns, point_columns
 from harness.report.model.context import Context
 from harness.report.model.decision import finite
-from harness.report.model.labels import bound_text, counted, load_label, load_text
+from harness.report.model.labels import bound_text, counted, load_text, short_load
 from harness.report.model.numbers import both_text, mib_text
 from harness.results.grouping import grouped
 from harness.results.rows import PERCENTILES
@@ -332,10 +332,6 @@ def bounds_on(context: Context, axes: Mapping[str, Literal["x", "y"]]) -> tuple[
 # --------------------------------------------------------------------------------- the comparison
 
 
-def _label(row: SummaryRow) -> str:
-    return f"b{row.request} · {'c' * (row.concurrency is not None)}{load_label(row)}"
-
-
 def latency_by_batch(context: Context) -> Chart | None:
     """Median latency by batch size, a bar a configuration, at the smallest load."""
     valid = [r for r in at_decisive(context.rows) if r.valid]
@@ -360,7 +356,7 @@ def speedup_chart(context: Context) -> Chart | None:
     rows = [r for r in context.rows if finite(ratios.get(r.point))]
     if not rows:
         return None
-    places, labels = cells(rows), {cell(r): _label(r) for r in rows}
+    places, labels = cells(rows), {cell(r): f"b{r.request} · {short_load(r)}" for r in rows}
     return _grouped(
         context, "speed-up", f"Speed-up over {context.reference_series}", rows,
         [labels[c] for c in places], lambda r: places.index(cell(r)),

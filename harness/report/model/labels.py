@@ -31,6 +31,11 @@ def load_label(row: SummaryRow) -> str:
     return load_text(row).replace(" requests/s", "/s")
 
 
+def short_load(row: SummaryRow) -> str:
+    """The load beside other words: `c4`, `100/s`, `ramp`."""
+    return f"{'c' * (row.concurrency is not None)}{load_label(row)}"
+
+
 def rounds_text(rows: Iterable[SummaryRow]) -> str:
     """`3 rounds`, or `3 to 10 rounds` where some points have more than others."""
     found = [r.rounds for r in rows if r.rounds]

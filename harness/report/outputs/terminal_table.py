@@ -65,7 +65,7 @@ def columns(context: Context) -> Columns:
 
     A metric that is constrained has its bound in the title, and a sign before the value.
     """
-    found: Columns = {"batch": lambda row: row.request, "load": _load}
+    found: Columns = {"batch": lambda row: row.request, "load": labels.short_load}
     said = {name: labels.bound_text(name, bound) for name, bound in context.bounds.items()}
     titles = {n: textwrap.fill(t, TITLE_CELLS, break_long_words=False) for n, t in said.items()}
     for metric in METRICS.values():
@@ -187,10 +187,6 @@ def _status(row: SummaryRow) -> str:
     remarks, _, rounds = status.text.partition("; ")
     first, *more = remarks.split(", ") if status.tone not in ("bad", "good") else [remarks]
     return "; ".join(filter(None, (f"{first} +{len(more)}" if more else first, rounds)))
-
-
-def _load(row: SummaryRow) -> str:
-    return f"c{row.concurrency}" if row.concurrency is not None else labels.load_label(row)
 
 
 def _figure(text: str, *, plain: bool = False) -> Text:

@@ -73,7 +73,7 @@ class Model:
 class Session:
     """What `PointMeasurement` uses of a session."""
 
-    remote, fails = True, False
+    remote, fails, alive = True, False, True
 
     def __init__(self, *models: Model) -> None:
         self.models = list(models)
@@ -133,6 +133,14 @@ def test_a_point_says_that_it_lacks_readings_and_why(state: RunState) -> None:
     assert row.details["findings"]["no_telemetry"] == "no telemetry: stopped"
     assert "no_telemetry" in row.flags
     assert "no_telemetry" not in row.details["colocated"]["det"]["flags"]
+
+
+def test_what_ended_when_the_point_was_measured_is_noted(state: RunState) -> None:
+    session = Session(Model())
+    session.alive = False
+    assert measured(session, state).requests == 200
+    (note,) = read_run(state.store.path).rows(Note)
+    assert note.text == "after t/b1/c1 its server or worker was gone: see logs/x.log"
 
 
 def test_a_fault_is_recorded_and_leaves_no_samples(state: RunState) -> None:

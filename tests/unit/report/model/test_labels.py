@@ -19,6 +19,7 @@ from harness.report.model.labels import (
     objective_text,
     place_text,
     rounds_text,
+    short_load,
     some,
     why_invalid,
 )
@@ -68,6 +69,7 @@ def test_loads() -> None:
         "concurrency 4", "100 requests/s", "find capacity",
     ]  # fmt: skip
     assert [load_label(r) for r in (closed, rate)] == ["4", "100/s"]
+    assert [short_load(r) for r in (closed, rate)] == ["c4", "100/s"]
     assert place_text(closed) == "batch 2, concurrency 4"
 
 
