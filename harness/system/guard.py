@@ -59,7 +59,7 @@ class GuardedProcess(contextlib.AbstractContextManager["GuardedProcess"]):
         self._release(f"{grace}\n".encode())
         self._process.send_signal(signal.SIGCONT)  # it may have been stopped
         try:
-            return self._process.wait(grace + GUARD_S + AFTERWARDS_S)
+            return self._process.wait(grace + GUARD_S + 2 * AFTERWARDS_S)
         except subprocess.TimeoutExpired:  # it hangs: what it should have done
             for pid in (*_descendants(self.pid), self.pid):
                 _signal(pid, signal.SIGKILL)
@@ -129,12 +129,14 @@ def _prctl(option: int, value: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
-def _descendants(root: int) -> list[int]:
-    """Pids below `root`, by /proc."""
+def _descendants(root: int, spare: bytes | None = None) -> list[int]:
+    """Pids below `root`, by /proc, but for those with `spare` in their command and all below."""
     children: dict[int, list[int]] = {}
     for entry in os.listdir("/proc"):  # noqa: PTH208
         if entry.isdigit():
             with contextlib.suppress(OSError, IndexError, ValueError):
+                if spare is not None and spare in Path(f"/proc/{entry}/cmdline").read_bytes():
+                    continue
                 with open(f"/proc/{entry}/stat", "rb") as file:  # noqa: PTH123
                     parent = int(file.read().rpartition(b")")[2].split()[1])
                 children.setdefault(parent, []).append(int(entry))
@@ -147,16 +149,18 @@ def _descendants(root: int) -> list[int]:
 
 
 def _kill_tree() -> None:
-    """SIGKILL every descendant until none is left; orphans come to us, the subreaper."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        left = _descendants(os.getpid())
-        for pid in left:
+    """SIGKILL every descendant until none is left; orphans come to us, the subreaper. A guard among
+    them does that below it, and has time for its own last command.
+    """
+    begun = time.monotonic()
+    while (seconds := time.monotonic() - begun) < AFTERWARDS_S + 10:
+        spare = os.fsencode(__file__) if seconds < AFTERWARDS_S else None
+        for pid in _descendants(os.getpid(), spare):
             _signal(pid, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
+        try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
-        if not left:
+        except ChildProcessError:
             return
         time.sleep(0.01)
 
@@ -280,12 +284,9 @@ def _reap(child: int) -> int | None:
     """Collect every ended child; the exit status of `child` once it is among them."""
     result = None
     with contextlib.suppress(ChildProcessError):
-        while True:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
-                break
-            if pid == child:
-                result = os.waitstatus_to_exitcode(status)
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            if ended[0] == child:
+                result = os.waitstatus_to_exitcode(ended[1])
     return result
 
 

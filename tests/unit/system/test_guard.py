@@ -125,6 +125,23 @@ def test_the_last_command_runs_when_the_owner_is_killed(tmp_path: Path) -> None:
     assert done.exists()
 
 
+@pytest.mark.parametrize("wrapped", ["", "sleep 60 & "])
+def test_a_guard_below_another_has_time_for_its_last_command(tmp_path: Path, wrapped: str) -> None:
+    """A lane's container and temporary folder, when the lane is ended by force."""
+    done, note = tmp_path / "done", tmp_path / "pids"
+    owner = (
+        "import os, time; from harness.system.guard import spawn\n"
+        f"p = spawn(['sleep', '60'], afterwards=['sh', '-c', 'sleep 0.5; touch {done}'])\n"
+        f"open({str(note)!r}, 'w').write(f'{{p.pid}} {{p.child_pid}} {{os.getpid()}}')\n"
+        "time.sleep(60)\n"
+    )
+    argv = [sys.executable, "-c", owner]
+    outer = spawn(["sh", "-c", f'{wrapped}"$@"; :', "sh", *argv] if wrapped else argv)
+    pids = pids_in(note, 3)
+    assert outer.kill() == -signal.SIGKILL
+    assert done.exists() and all(gone(pid, 0.0001) for pid in pids)
+
+
 def test_a_last_command_that_is_not_there_changes_nothing() -> None:
     assert spawn(["sh", "-c", "exit 3"], afterwards=["/no/such/program"]).wait(10) == 3
 

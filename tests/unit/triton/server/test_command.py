@@ -18,6 +18,12 @@ from harness.triton.server.install import TritonInstall
 PORTS = {"http": 1, "grpc": 2, "metrics": 3}
 
 
+@pytest.fixture(autouse=True)
+def temporary(tmp_path, monkeypatch):
+    """Where links are made: a run has a folder for them that it removes."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+
 @pytest.fixture
 def installed(tmp_path):
     backends = tmp_path / "backends"
