@@ -17,7 +17,7 @@ scenario: limited
 model: {name: tiny, source: {onnx: tiny.onnx}}
 backends:
   - {kind: onnxruntime, name: enough, limits: {host_memory: 1GiB}}
-  - {kind: onnxruntime, name: little, limits: {host_memory: 40MiB}}
+  - {kind: onnxruntime, name: little, limits: {host_memory: 20MiB}}
   - {kind: triton, protocol: grpc, serve: onnxruntime, name: served, limits: {host_memory: 2GiB}}
   - {kind: triton, protocol: grpc, serve: onnxruntime, name: starved, limits: {host_memory: 20MiB}}
 load: {concurrency: [1]}
@@ -43,7 +43,7 @@ def test_what_is_enough_is_measured_and_recorded_with_its_control(run):
     assert {row.backend for row in run.measurements} == {"enough", "served"}
     for row in run.rows(LoadedRow):
         facts = row.details["limits"]["host_memory"]
-        assert facts["mib"] == {"enough": 1024, "served": 2048, "little": 40}[row.backend]
+        assert facts["mib"] == {"enough": 1024, "served": 2048, "little": 20}[row.backend]
         assert facts["how"] in ("cgroup v1", "cgroup v2", "RLIMIT_DATA")
         assert str(facts["mib"] + 64) in facts["control"]
 
@@ -54,7 +54,7 @@ def test_what_is_too_little_is_named_with_its_limit(run):
     limits = {f["host_memory"]["how"] for f in (r.details["limits"] for r in run.rows(LoadedRow))}
     if limits <= {"cgroup v1", "cgroup v2"}:
         assert {failure.reason for failure in run.failures} == {"out_of_memory"}
-        assert "at the limit of 40 MiB of host memory" in found["little"].message
+        assert "at the limit of 20 MiB of host memory" in found["little"].message
         assert "at the limit of 20 MiB of host memory" in found["starved"].message
 
 
@@ -65,7 +65,7 @@ def test_a_limit_is_refused_where_it_could_not_hold(run_cli, tmp_path):
     done = run_cli("validate", path)
     assert done.returncode == 2
     assert "only a server that the harness starts itself can be limited" in done.stderr
-    path.write_text(SCENARIO.replace("host_memory: 40MiB", "gpu_memory: 2GiB"))
+    path.write_text(SCENARIO.replace("host_memory: 1GiB", "gpu_memory: 2GiB"))
     done = run_cli("validate", path)
     assert done.returncode == 2
     assert (
