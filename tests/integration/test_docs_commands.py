@@ -51,8 +51,9 @@ backends:
   server: {url: "%s", headers: {Authorization: "Bearer ${TRITON_TOKEN}"}}
 load: {batch_sizes: [1], concurrency: [1]}
 """
-UNDECIDED = {"run": (0, 4, 5), "plan": (0, 4), "profile": (0, 4), "compare": (0, 1, 4)}
-"""Exit codes of what a busy machine's rounds may not decide."""
+UNDECIDED = {"run": (0, 4, 5), "plan": (0, 4), "profile": (0, 4), "compare": (0, 1, 4),
+             "merge": (0, 4, 5)}  # fmt: skip
+"""Exit codes of what a busy machine's rounds may not decide; `merge` says what `run` would."""
 Ended = subprocess.CompletedProcess[str]
 OTHERS = sorted({c.page for page in PAGES for c in commands(page) if account(c) == HERE})
 
