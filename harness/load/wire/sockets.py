@@ -27,8 +27,8 @@ def connect(address: str) -> socket.socket:
 
 def connect_at_once(family: int, peer: tuple[object, ...], count: int) -> list[socket.socket]:
     """So many sockets as `connect` makes, without waiting: what is sent too early leaves when it
-    can, and a refusal comes with the first read. `family` and `peer` are those of one that
-    is connected.
+    can, and a refusal comes with the first read. `family` and `peer` are those of one that is
+    connected.
     """
     made = [socket.socket(family) for _ in range(count)]
     for sock in made:
